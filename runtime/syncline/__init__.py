@@ -1,0 +1,1 @@
+"""Syncline: Python functions on AWS primitives, live in the official Convex clients."""
