@@ -1,0 +1,286 @@
+"""All I/O that this system does, as protocols on one page.
+
+Drivers see these and nothing else; adapters live in `postgres`, `local`, `simulated` and `aws`,
+and one contract suite per port runs against each of them (tests/contract).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from syncline.commit.record import (
+    AppendReply,
+    Commit,
+    CommitRequest,
+    DocumentChange,
+    Duplicate,
+    Loaded,
+    Position,
+    Reset,
+    TailReply,
+)
+from syncline.errors import UnavailableError
+from syncline.index.key_range import KeyRange
+
+if TYPE_CHECKING:
+    from syncline.schema.catalog import Catalog
+
+JsonValue: TypeAlias = "Mapping[str, JsonValue] | Sequence[JsonValue] | str | int | float | None"
+"""Plain JSON data as the standard parser gives it."""
+
+
+class Clock(Protocol):
+    """The wall clock."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds since the epoch; may step backwards."""
+        ...
+
+
+class Entropy(Protocol):
+    """Randomness that nobody can guess."""
+
+    def bits(self, count: int) -> int:
+        """A random number of `count` bits: 0 to 2^count - 1."""
+        ...
+
+
+class LogUnavailable(UnavailableError):  # noqa: N818 - says what the log is, like "closed"
+    """The connection to the log is lost; what was in flight is in doubt (look it up by request).
+
+    The adapter connects again on the next call.
+    """
+
+
+class Log(Protocol):
+    """The totally ordered log of commits (protocols.md rules 1 to 8). One object per process.
+
+    Calls raise LogUnavailable when the log can't be reached; an `append` that raised it may have
+    happened or not.
+    """
+
+    async def append(
+        self, batch: Sequence[CommitRequest], *, standing_on: Position, exclusive: bool
+    ) -> AppendReply:
+        """Commit a batch in order, in one round trip, durably.
+
+        With `exclusive` nothing is appended unless the head IS `standing_on` and every proposed ts
+        can be kept; validation in the caller's memory is then enough, and the items after one that
+        is not stored are left out, because they may stand on it. Otherwise each item's read ranges
+        are validated against the write keys in (begin_ts, head] under the head lock.
+        A proposed ts is kept if it is above the head and at most 1 s ahead of the database's clock.
+        """
+        ...
+
+    async def tail(self, after: Position, *, bytes_max: int) -> TailReply | Reset:
+        """Commits after a position, paged by bytes (at least one); completes once durable."""
+        ...
+
+    async def outcome(self, session: str, request: int) -> Duplicate | None:
+        """What was recorded under (session, request): the answer to an append in doubt."""
+        ...
+
+    async def load(self) -> Loaded:
+        """The snapshot at the folded position; add the tail after it to reach the head."""
+        ...
+
+    async def fold(self, up_to: int, *, commits_max: int) -> Position:
+        """Move versions up to `up_to` into the snapshot table; returns the new folded position.
+
+        At most `commits_max` commits at a time; repeat until the position stops moving.
+        """
+        ...
+
+    async def prune(self, *, keep_after: int, records_before: int) -> int:
+        """Forget commits with ts <= `keep_after` and request records with ts < `records_before`.
+
+        Only what is folded goes, a bounded step at a time; returns how many rows went, 0 when
+        nothing is left to do.
+        """
+        ...
+
+    async def add_index_keys(self, keys: Sequence[tuple[str, int, bytes]]) -> None:
+        """Backfill: add an entry key to stored versions given as (document id, ts, key).
+
+        Snapshot and history; doing it again changes nothing.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close connections; nothing may be in flight."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RangeRead:
+    """Asks for at most `limit` (>= 1) rows with lo <= key < hi, in key order or reversed."""
+
+    lo: bytes
+    hi: bytes
+    limit: int
+    reverse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A live document as one index entry shows it."""
+
+    key: bytes
+    ts: int
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The answer to a RangeRead; `done`: nothing is left in the range after these rows."""
+
+    rows: tuple[Row, ...]
+    done: bool
+
+
+class SnapshotReads(Protocol):
+    """All reads at one ts."""
+
+    async def read(self, reads: Sequence[RangeRead]) -> Sequence[Page]:
+        """One page a read, in the order asked."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """An index entry as the document store has it; document None: a tombstone."""
+
+    key: bytes
+    ts: int
+    document: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPage:
+    """Entries and tombstones of a range; `done`: nothing is left in the range after them."""
+
+    rows: tuple[StoredRow, ...]
+    done: bool
+
+
+class Documents(Protocol):
+    """The newest version of every index entry up to a watermark (protocols.md rules 9, 13)."""
+
+    async def watermark(self) -> int:
+        """The ts up to which every commit has been applied, read strongly."""
+        ...
+
+    async def read(self, reads: Sequence[RangeRead]) -> Sequence[StoredPage]:
+        """One page a read, strongly consistent; tombstones count towards the limit."""
+        ...
+
+    async def apply(self, commits: Sequence[Commit]) -> None:
+        """Apply durable commits in ts order; applying one twice changes nothing."""
+        ...
+
+    async def add_index_rows(self, rows: Sequence[StoredRow]) -> None:
+        """Backfill entries of an index, each unless a newer one is stored."""
+        ...
+
+    async def drop_index(self, index_id: bytes) -> None:
+        """Remove every entry of one index (its id is never used again)."""
+        ...
+
+    async def collect_tombstones(self, before: int) -> None:
+        """Forget tombstones older than `before`: no snapshot below it is read any more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCall:
+    """One run of a query or mutation: everything that decides its outcome."""
+
+    kind: Literal["query", "mutation"]
+    path: str
+    """ "dir/mod:fn"."""
+    arguments: bytes
+    """JSON: an object, or an array of one object."""
+    identity: bytes | None
+    """JSON UserIdentityAttributes, camelCase; None: not signed in."""
+    is_admin: bool
+    """May call internal and `_system/` functions and sees system tables."""
+    begin_ts: int
+    now_ns: int
+    seed: int
+    journal: str | None
+    bundle: str
+    """Content hash of the deployed functions."""
+    catalog: "Catalog"
+    request_id: str
+    """16 hex digits, shown to clients in error messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionError:
+    """Why a run failed."""
+
+    message: str
+    """Full text for clients, without the "[Request ID: ...] Server Error" line."""
+    is_server_made: bool
+    """The message is ours and may be shown in production too."""
+    data: bytes | None
+    """JSON of an application error's data."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionOutcome:
+    """What a run did and saw; `value` (JSON) is None exactly if `error` is not."""
+
+    value: bytes | None
+    error: FunctionError | None
+    log_lines: tuple[str, ...]
+    """Each with its level first: "[LOG] ..."."""
+    read_ranges: tuple[KeyRange, ...]
+    """Merged."""
+    changes: tuple[DocumentChange, ...]
+    journal: str | None
+    read_identity: bool
+    read_time: bool
+    read_random: bool
+    documents_read: int
+    bytes_read: int
+    own_seconds: float
+    """Time in user code, without waiting for reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSpec:
+    """One registered function as data; `args` and `returns` are validators' JSON."""
+
+    path: str
+    kind: Literal["query", "mutation", "action"]
+    visibility: Literal["public", "internal"]
+    args: JsonValue
+    returns: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class BundleSpec:
+    """What a bundle of functions declares; pure data."""
+
+    functions: tuple[FunctionSpec, ...]
+    modules: Mapping[str, str]
+    """Module path to a hash that includes its imports."""
+    schema: JsonValue
+
+
+class FunctionRunner(Protocol):
+    """Runs user functions in executors apart from the sockets."""
+
+    async def load(self, bundle: str, folder: Path) -> BundleSpec:
+        """Import and check a bundle; DeveloperError names file, line and what to do."""
+        ...
+
+    async def run(self, call: FunctionCall, reads: SnapshotReads) -> FunctionOutcome:
+        """Run one call to its end; reads are asked for in pages."""
+        ...
+
+    async def close(self) -> None:
+        """Stop the executors."""
+        ...
