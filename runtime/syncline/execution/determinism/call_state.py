@@ -1,0 +1,156 @@
+"""What the call being stepped may know of the world: a frozen clock, a seed, its log, its sins.
+
+The stepper makes one CallState a call and enters it around each step; the facades, the import gate's
+stand-ins, `print` and the audit guard find it in a ContextVar, so that other threads of the process
+(which don't inherit it) are left alone. Outside of a step `current()` is None and everything is real.
+"""
+
+import sys
+from collections.abc import Sequence
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from random import Random
+from types import TracebackType
+from typing import Final, Literal, NoReturn
+
+from syncline.errors import NondeterminismError
+
+LogLevel = Literal["DEBUG", "INFO", "LOG", "WARN", "ERROR"]
+
+LOG_LINES_MAX: Final = 256
+"""Lines a call (convex-protocol 6.1); the last one says that there were more."""
+LOG_LINE_BYTES_MAX: Final = 32_768
+"""UTF-8 bytes a line (convex-protocol 6.1)."""
+
+_TRUNCATED = " (truncated due to length)"
+_OVERFLOW = f"[ERROR] Log overflow (maximum {LOG_LINES_MAX}). Remaining log lines omitted."
+
+MODULE_MARK: Final = "__syncline_module__"
+"""The name that user modules carry in their globals: their file, relative to the folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLine:
+    """A line of a user's module: file relative to the functions folder, line from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+def calling_line() -> SourceLine | None:
+    """The innermost line of a user's module on the stack, None if there is none."""
+    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to the stack
+    while frame is not None:
+        file = frame.f_globals.get(MODULE_MARK)
+        if file is not None:
+            return SourceLine(file, frame.f_lineno)
+        frame = frame.f_back
+    return None
+
+
+class CallState:
+    """One run of a query or mutation, as ambient Python sees it. Make a new one for each attempt."""
+
+    __slots__ = (
+        "_now_ns",
+        "_random",
+        "_seed",
+        "_token",
+        "log_lines",
+        "read_random",
+        "read_time",
+        "violations",
+    )
+
+    def __init__(self, *, now_ns: int, seed: int) -> None:
+        """`now_ns`: the frozen clock, nanoseconds since the epoch; `seed`: any whole number."""
+        self._now_ns = now_ns
+        self._seed = seed
+        self._random: Random | None = None
+        self._token: Token[CallState | None] | None = None
+        self.log_lines: list[str] = []
+        self.violations: list[NondeterminismError] = []
+        self.read_time = False
+        self.read_random = False
+
+    def __enter__(self) -> "CallState":
+        """Enter before each step of the coroutine; a step never nests in itself."""
+        self._token = _CURRENT.set(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._token is not None, "a state is left by who entered it"
+        _CURRENT.reset(self._token)
+        self._token = None
+
+    def clock_ns(self, name: str) -> int:
+        """The frozen clock; `name` is what the user called, for messages of subclasses."""
+        del name
+        self.read_time = True
+        return self._now_ns
+
+    @property
+    def random(self) -> Random:
+        """The seeded generator of this call: the same seed gives the same numbers."""
+        self.read_random = True
+        generator = self._random
+        if generator is None:
+            # Not for secrets: the seed is recorded with the commit (see facades.secrets).
+            generator = self._random = Random(self._seed)  # noqa: S311
+        return generator
+
+    def log(self, level: LogLevel, text: str) -> None:
+        """Add a log line; `text` may hold line breaks."""
+        lines = self.log_lines
+        if len(lines) >= LOG_LINES_MAX:
+            return
+        if len(lines) == LOG_LINES_MAX - 1:
+            lines.append(_OVERFLOW)
+            return
+        line = f"[{level}] {text}"
+        if len(line) * 4 > LOG_LINE_BYTES_MAX:
+            line = _truncated(line)
+        lines.append(line)
+
+    def refuse(self, tag: str, name: str, remedy: str) -> NoReturn:
+        """Record that the call used what it may not, and raise it.
+
+        A swallowed violation stays in `violations`: the call fails with the first of them at its
+        end, whatever it returned.
+        """
+        place = calling_line()
+        where = f" at {place}" if place else ""
+        error = NondeterminismError(
+            tag, f"`{name}` can't be used in queries or mutations{where}. {remedy}"
+        )
+        self.violations.append(error)
+        raise error
+
+    def raise_swallowed(self) -> None:
+        """Raise the first recorded violation, if any; call it when the coroutine has returned."""
+        if self.violations:
+            raise self.violations[0]
+
+
+_CURRENT: ContextVar[CallState | None] = ContextVar("syncline_call_state", default=None)
+
+
+def current() -> CallState | None:
+    """The call being stepped in this thread; None: code that may use the real world."""
+    return _CURRENT.get()
+
+
+def _truncated(line: str) -> str:
+    encoded = line.encode("utf-8", "surrogatepass")
+    if len(encoded) <= LOG_LINE_BYTES_MAX:
+        return line
+    kept = encoded[: LOG_LINE_BYTES_MAX - len(_TRUNCATED)].decode("utf-8", "ignore")
+    return kept + _TRUNCATED
