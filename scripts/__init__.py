@@ -1,0 +1,1 @@
+"""Programs that set up a checkout; never imported by the package."""
