@@ -32,7 +32,7 @@ class NodeToolchain:
     def environment(self) -> dict[str, str]:
         """The process environment with this Node's folder first on PATH."""
         path = f"{self.node.parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        return {**os.environ, "PATH": path, "NO_UPDATE_NOTIFIER": "1"}
+        return {**os.environ, "PATH": path, "npm_config_update_notifier": "false"}
 
     def command(self, *arguments: str) -> list[str]:
         """Argument list for `node`, `npm ...`, `npx ...` or any other program."""
