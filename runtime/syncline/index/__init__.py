@@ -1,0 +1,1 @@
+"""Order on data: key encoding, key ranges, index definitions."""

@@ -1,0 +1,109 @@
+"""Every bound in one place: value, unit, source.
+
+Sources: [C] convex-protocol 2.2 and 6.8, the figures that official clients' users know;
+[A] an AWS quota; [S] our own choice, with its reason.
+"""
+
+# Values and names
+VALUE_NESTING_MAX = 64
+"""Levels of arrays and objects in any value. [C] 2.2"""
+ARRAY_ELEMENTS_MAX = 8192
+"""Elements of an array. [C] 2.2"""
+OBJECT_FIELDS_MAX = 1024
+"""Fields of an object. [C] 2.2"""
+FIELD_NAME_CHARACTERS_MAX = 1024
+"""Characters of a nested field's name. [C] 2.2"""
+IDENTIFIER_CHARACTERS_MAX = 64
+"""Characters of a table, index, function or top-level field name. [C] 2.2"""
+VALUE_BYTES_MAX = 2**25
+"""Bytes of one value. [C] 2.2"""
+DOCUMENT_BYTES_MAX = 2**20
+"""Bytes of one stored document. [C] 2.2"""
+DOCUMENT_NESTING_MAX = 16
+"""Levels of nesting in a stored document. [C] 2.2"""
+
+# Functions
+ARGUMENTS_BYTES_MAX = 16 * 2**20
+"""Bytes of a call's arguments. [C] 6.8"""
+RESULT_BYTES_MAX = 16 * 2**20
+"""Bytes of a call's result. [C] 6.8"""
+FUNCTION_SECONDS_MAX = 1.0
+"""Seconds of a query's or mutation's own time, without waiting for reads. [C] 6.8"""
+FUNCTION_GRACE_SECONDS = 1.0
+"""Seconds after the limit until the executor process is replaced. [S] architecture.md, Sans-IO"""
+NESTED_CALLS_MAX = 8
+"""Depth of ctx.run_query and ctx.run_mutation in each other. [C] 6.1"""
+LOG_LINES_MAX = 256
+"""Log lines of one call. [C] 6.8"""
+LOG_LINE_BYTES_MAX = 32_768
+"""Bytes of one log line. [C] 6.1"""
+
+# Transactions
+DOCUMENTS_READ_MAX = 32_000
+"""Documents scanned by one transaction. [C] 6.8"""
+BYTES_READ_MAX = 16 * 2**20
+"""Bytes read by one transaction. [C] 6.8"""
+READ_RANGES_MAX = 4096
+"""Index ranges read by one transaction (`get` and `query` calls). [C] 6.8"""
+DOCUMENTS_WRITTEN_MAX = 16_000
+"""Documents written by one transaction. [C] 6.8"""
+BYTES_WRITTEN_MAX = 16 * 2**20
+"""Bytes written by one transaction. [C] 6.8"""
+PAGE_ITEMS_MAX = 32_000
+"""`numItems` of one page. [C] 6.4"""
+PAGE_ROWS_SPLIT_RECOMMENDED = 6144
+"""Rows of a page above which clients are told to split it. [C] 6.4"""
+
+# Schema
+TABLES_MAX = 10_000
+"""Tables of a deployment. [C] 6.8"""
+INDEXES_PER_TABLE_MAX = 32
+"""Indexes of a table. [C] 6.8"""
+INDEX_FIELDS_MAX = 16
+"""Fields of an index. [C] 6.8"""
+SEARCH_INDEXES_PER_TABLE_MAX = 4
+"""Search indexes of a table. [C] 6.8"""
+VECTOR_INDEXES_PER_TABLE_MAX = 4
+"""Vector indexes of a table. [C] 6.8"""
+FILTER_FIELDS_MAX = 16
+"""Filter fields of a search or vector index. [C] 6.8"""
+VECTOR_DIMENSIONS_MIN = 2
+"""Dimensions of a vector index. [C] 6.8"""
+VECTOR_DIMENSIONS_MAX = 4096
+"""Dimensions of a vector index. [C] 6.8"""
+
+# Sessions
+SESSION_MUTATIONS_MAX = 1000
+"""Mutations waiting on one connection. [C] 1.5"""
+SESSION_ACTIONS_MAX = 1000
+"""Actions running for one connection. [C] 1.5"""
+OUTBOX_BYTES_MAX = 64 * 2**20
+"""Unsent bytes of one connection before it is closed as too slow. [S] four of the greatest results
+"""
+
+# Commits
+CONFLICT_RETRIES_MAX = 32
+"""Runs that were overtaken before a mutation fails. [S] the reference has 4 with long pauses; here
+a retry queues for the contended key and costs no pause."""
+COMMIT_BATCH_MAX = 256
+"""Commits in one append. [S] aws-local-lab 4: the batch size measured there"""
+COMMIT_BATCH_BYTES_MAX = 2 * 2**20
+"""Bytes of documents in one append. [S] protocols.md rule 7"""
+TAIL_REPLY_BYTES_MAX = 8 * 2**20
+"""Bytes of commits in one reply of the log. [S] a tenth of a second's work to decode"""
+TAIL_SECONDS = 300
+"""Seconds that snapshots stay readable in memory. [C] 6.8: the reference keeps 4 minutes"""
+TAIL_BYTES_MAX = 256 * 2**20
+"""Bytes of recent changes held in memory; older snapshots go first. [S] half of a small machine"""
+FOLD_INTERVAL_SECONDS = 5.0
+"""Seconds between two folds of the log into its snapshot. [S] bounds what a restart replays"""
+FOLD_COMMITS_MAX = 2000
+"""Commits folded in one step. [S] a few tens of milliseconds in Postgres"""
+
+# Queries
+OBSERVED_TIME_SHARED_SECONDS = 5
+"""Age up to which a result that read the clock is given to new subscribers. [S] architecture.md"""
+QUERY_CACHE_ENTRIES_MAX = 10_000
+"""Unwatched query results kept. [S]"""
+QUERY_CACHE_BYTES_MAX = 64 * 2**20
+"""Bytes of unwatched query results kept. [S]"""

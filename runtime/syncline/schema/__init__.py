@@ -1,0 +1,1 @@
+"""Shapes of data: validators, schema definitions, conformance, and the catalog of tables."""

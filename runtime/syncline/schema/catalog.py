@@ -1,0 +1,222 @@
+"""The deployment's tables at one ts, as a value derived from the rows of `_tables`.
+
+System tables are built in and the same for everyone. A function that touches table "t" has the
+range of "t" in the index `_tables.by_name` in its read set, so a change of its row wakes it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+
+from syncline.index.index_definition import (
+    BY_CREATION_TIME,
+    BY_ID,
+    FIRST_USER_ORDINAL,
+    entry_key,
+    index_id,
+)
+from syncline.index.key_encoding import encode_value, prefix_successor
+from syncline.index.key_range import KeyRange
+from syncline.schema.validator_types import Validator
+from syncline.schema.validators import validator_from_json
+from syncline.values.value import Value
+
+FIRST_USER_TABLE = 10_001
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """One index of a table; `fields` without the implied _creationTime and _id."""
+
+    name: str
+    ordinal: int
+    fields: tuple[str, ...]
+    state: str
+    """ "ready", "pending" (being built by a push) or "staged"."""
+    index_id: bytes
+
+    @property
+    def is_queryable(self) -> bool:
+        """Whether functions may use it."""
+        return self.state == "ready"
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """One table. `all_indexes` holds every index that entries are kept for, in ordinal order."""
+
+    name: str
+    number: int
+    row: Mapping[str, Value] | None
+    all_indexes: tuple[IndexInfo, ...]
+    validator: Validator | None = None
+    pending_validator: Validator | None = None
+
+    @cached_property
+    def indexes(self) -> Mapping[str, IndexInfo]:
+        """By name; of two with one name (a push is replacing it) the one that can be queried."""
+        found: dict[str, IndexInfo] = {}
+        for index in self.all_indexes:
+            if index.name not in found or index.is_queryable:
+                found[index.name] = index
+        return MappingProxyType(found)
+
+    @cached_property
+    def _prefixes(self) -> tuple[tuple[bytes, tuple[str, ...]], ...]:
+        return tuple((index.index_id, index.fields) for index in self.all_indexes[1:])
+
+    def keys(self, document: Mapping[str, Value], document_id: str) -> tuple[bytes, ...]:
+        """The document's entry key in every index, in ordinal order, pending ones included."""
+        by_id = self.all_indexes[0].index_id + encode_value(document_id)
+        return (
+            by_id,
+            *[
+                entry_key(prefix, fields, document, document_id)
+                for prefix, fields in self._prefixes
+            ],
+        )
+
+
+def _implied(number: int) -> tuple[IndexInfo, IndexInfo]:
+    return (
+        IndexInfo("by_id", BY_ID, (), "ready", index_id(number, BY_ID)),
+        IndexInfo(
+            "by_creation_time", BY_CREATION_TIME, (), "ready", index_id(number, BY_CREATION_TIME)
+        ),
+    )
+
+
+def _system(name: str, number: int, *by: str) -> TableInfo:
+    indexes = [
+        IndexInfo(
+            f"by_{field}",
+            FIRST_USER_ORDINAL + at,
+            (field,),
+            "ready",
+            index_id(number, FIRST_USER_ORDINAL + at),
+        )
+        for at, field in enumerate(by)
+    ]
+    return TableInfo(name, number, None, (*_implied(number), *indexes))
+
+
+TABLES = _system("_tables", 512, "name", "number")
+MODULES = _system("_modules", 513, "path")
+DEPLOYMENT = _system("_deployment", 514)
+ENVIRONMENT_VARIABLES = _system("_environment_variables", 515, "name")
+SYSTEM_TABLES: tuple[TableInfo, ...] = (
+    TABLES,
+    MODULES,
+    DEPLOYMENT,
+    ENVIRONMENT_VARIABLES,
+    _system("_storage", 516),
+    _system("_scheduled_functions", 517),
+    _system("_exports", 518),
+    _system("_snapshot_imports", 519),
+)
+
+
+def _equal_range(table: TableInfo, index: str, value: str) -> KeyRange:
+    lo = table.indexes[index].index_id + encode_value(value)
+    hi = prefix_successor(lo)
+    assert hi is not None
+    return KeyRange(lo, hi)
+
+
+def name_range(name: str) -> KeyRange:
+    """The range of `_tables.by_name` that holds the row of a table."""
+    return _equal_range(TABLES, "by_name", name)
+
+
+def module_range(path: str) -> KeyRange:
+    """The range of `_modules.by_path` that holds the row of a module ("dir/mod")."""
+    return _equal_range(MODULES, "by_path", path)
+
+
+def environment_range(name: str) -> KeyRange:
+    """The range of `_environment_variables.by_name` that holds a variable's row."""
+    return _equal_range(ENVIRONMENT_VARIABLES, "by_name", name)
+
+
+def table_from_row(row: Mapping[str, Value]) -> TableInfo:
+    """A table from its `_tables` row."""
+    number = row["number"]
+    assert isinstance(number, int)
+    indexes: list[IndexInfo] = []
+    rows = row["indexes"]
+    assert isinstance(rows, list)
+    for each in rows:
+        assert isinstance(each, dict)
+        ordinal, fields = each["ordinal"], each["fields"]
+        assert isinstance(ordinal, int)
+        assert isinstance(fields, list)
+        names = tuple(str(field) for field in fields)
+        indexes.append(
+            IndexInfo(
+                str(each["name"]), ordinal, names, str(each["state"]), index_id(number, ordinal)
+            )
+        )
+    indexes.sort(key=lambda index: index.ordinal)
+    return TableInfo(
+        str(row["name"]),
+        number,
+        row,
+        (*_implied(number), *indexes),
+        _validator(row["validator"]),
+        _validator(row["pendingValidator"]),
+    )
+
+
+def _validator(data: Value) -> Validator | None:
+    return None if data is None else validator_from_json(data)
+
+
+class Catalog:
+    """All tables at one ts; immutable. `version` is the ts of the newest commit that changed it."""
+
+    __slots__ = ("_by_id", "_by_name", "_by_number", "version")
+
+    def __init__(self, by_id: Mapping[str, TableInfo], version: int) -> None:
+        self.version = version
+        self._by_id = by_id
+        self._by_name = {table.name: table for table in (*SYSTEM_TABLES, *by_id.values())}
+        self._by_number = {table.number: table for table in self._by_name.values()}
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Mapping[str, Value]], version: int) -> "Catalog":
+        """From all rows of `_tables`."""
+        return cls({str(row["_id"]): table_from_row(row) for row in rows}, version)
+
+    def with_rows(
+        self, changed: Mapping[str, Mapping[str, Value] | None], version: int
+    ) -> "Catalog":
+        """After a commit that changed these rows (by document id; None: deleted)."""
+        by_id = dict(self._by_id)
+        for document_id, row in changed.items():
+            if row is None:
+                by_id.pop(document_id, None)
+            else:
+                by_id[document_id] = table_from_row(row)
+        return Catalog(by_id, version)
+
+    def rows(self) -> list[Mapping[str, Value]]:
+        """The rows that this catalog comes from."""
+        return [table.row for table in self._by_id.values() if table.row is not None]
+
+    def table(self, name: str) -> TableInfo | None:
+        """The table of that name, system tables included."""
+        return self._by_name.get(name)
+
+    def table_by_number(self, number: int) -> TableInfo | None:
+        """The table of that number, system tables included."""
+        return self._by_number.get(number)
+
+    def name_of(self, number: int) -> str | None:
+        """A table's name by number: what v.id(...) checks against."""
+        table = self._by_number.get(number)
+        return table.name if table else None
+
+    def user_tables(self) -> list[TableInfo]:
+        """Tables of the user, by name."""
+        return sorted(self._by_id.values(), key=lambda table: table.name)

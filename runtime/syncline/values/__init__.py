@@ -1,0 +1,1 @@
+"""What data is: the value model, its JSON forms, document ids and sizes (convex-protocol 2)."""
