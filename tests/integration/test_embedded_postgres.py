@@ -52,6 +52,12 @@ def wait_for_end(pid: int) -> None:
     psutil.wait_procs([p for p in psutil.process_iter() if p.pid == pid], timeout=30)
 
 
+def alive_servers() -> list[psutil.Process]:
+    processes = psutil.process_iter(["name", "status"])
+    dead = psutil.STATUS_ZOMBIE
+    return [p for p in processes if p.info["name"] == "postgres" and p.info["status"] != dead]
+
+
 # What a deployment is to its Postgres: a process that owns it, and can be killed.
 OWNER = """
     import sys
@@ -78,10 +84,15 @@ def owner_process(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
+        server = int(process.stdout.readline())
         try:
-            yield process, int(process.stdout.readline())
+            yield process, server
         finally:
             process.kill()
+            process.wait()
+            with running(folder):
+                # Which stopped the server that the owner left behind.
+                assert not any(p.pid == server for p in alive_servers())
 
 
 def test_data_survives_a_stop_and_a_second_start(tmp_path: Path):
@@ -163,9 +174,7 @@ def test_the_server_of_a_killed_owner_is_stopped_by_the_next_start(tmp_path: Pat
         assert psutil.Process(left_over).is_running()
         with running(tmp_path) as postgres:
             assert postgres.pid != left_over
-            assert not psutil.pid_exists(left_over) or (
-                psutil.Process(left_over).status() == psutil.STATUS_ZOMBIE
-            )
+            assert not any(process.pid == left_over for process in alive_servers())
             # 8 was never committed, and its lock on the table is gone.
             assert kept(postgres.conninfo) == [7]
 

@@ -6,13 +6,14 @@ import pwd
 from pathlib import Path
 from typing import IO
 
+from syncline.errors import SynclineError
 from syncline.local.postgres_binaries import POSTGRES_MAJOR, ServerAccount
 
 
-class DataFolderError(RuntimeError):
-    """A data folder can't be used as it is: in use, unreadable, damaged, of another version.
+class DataFolderError(SynclineError):
+    """A data folder can't be used as it is; the message names it, what is wrong and what to do.
 
-    The message names the folder, what is wrong and what to do.
+    Codes: DataFolderInUse, DataFolderUnreadable, DataFolderDamaged, DataFolderOfAnotherVersion.
     """
 
 
@@ -27,7 +28,8 @@ def lock_folder(folder: Path) -> IO[str]:
         # Append mode neither truncates the holder's pid nor needs the file to exist.
         lock = (folder / "postgres.lock").open("a+", encoding="utf-8")
     except OSError as error:
-        raise DataFolderError(f"{folder} can't be used as data folder: {error}") from error
+        message = f"{folder} can't be used as data folder: {error}"
+        raise DataFolderError("DataFolderUnreadable", message) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -35,8 +37,9 @@ def lock_folder(folder: Path) -> IO[str]:
         holder = lock.read().strip() or "unknown"
         lock.close()
         raise DataFolderError(
+            "DataFolderInUse",
             f"{folder} is in use by a running deployment (process {holder}): "
-            "stop that one, or choose another data folder"
+            "stop that one, or choose another data folder",
         ) from error
     lock.truncate(0)
     lock.write(str(os.getpid()))
@@ -57,8 +60,9 @@ def check_database(database: Path, account: ServerAccount | None) -> None:
     owner = database.stat().st_uid
     if account is None and owner != os.geteuid():
         raise DataFolderError(
+            "DataFolderUnreadable",
             f"{database} belongs to {_user_name(owner)}: start the deployment as that "
-            "user or as root, or choose another data folder"
+            "user or as root, or choose another data folder",
         )
     if account is not None and owner == 0:
         # A copy that root made, from a backup for example.
@@ -67,14 +71,16 @@ def check_database(database: Path, account: ServerAccount | None) -> None:
         version = (database / "PG_VERSION").read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise DataFolderError(
+            "DataFolderDamaged",
             f"{database} is no Postgres database, or a damaged one ({error}): "
-            f"restore it from a backup, or move it away to begin with an empty database"
+            f"restore it from a backup, or move it away to begin with an empty database",
         ) from error
     if version != str(POSTGRES_MAJOR):
         raise DataFolderError(
+            "DataFolderOfAnotherVersion",
             f"{database} was written by PostgreSQL {version}, and this version of "
             f"Syncline runs PostgreSQL {POSTGRES_MAJOR}: export the data with the version of "
-            "Syncline that wrote it, and import it into a new data folder"
+            "Syncline that wrote it, and import it into a new data folder",
         )
 
 

@@ -199,7 +199,8 @@ class EmbeddedPostgres:
         if answer.returncode != 0:
             shutil.rmtree(staging)
             reason = (answer.stderr or answer.stdout).strip()[-2000:]
-            raise DataFolderError(f"no database could be made in {self._folder}: {reason}")
+            message = f"no database could be made in {self._folder}: {reason}"
+            raise DataFolderError("DataFolderUnreadable", message)
         staging.rename(self._database)
 
     def _launch(self, programs: Path, account: ServerAccount | None) -> None:
@@ -229,9 +230,10 @@ class EmbeddedPostgres:
             said = self._log.read_bytes()[log_start:].decode("utf-8", "replace")
             if not _PASSING.search(said) or time.monotonic() > orphans_deadline:
                 raise DataFolderError(
+                    "DataFolderDamaged",
                     f"Postgres does not start on {self._database}: {_verdict(said)} "
                     f"(all of it in {self._log}). Restore the folder from a backup, or move it "
-                    "away to begin with an empty database"
+                    "away to begin with an empty database",
                 )
             time.sleep(0.02)
 
@@ -250,8 +252,9 @@ class EmbeddedPostgres:
                 return True
             if time.monotonic() > deadline:
                 raise DataFolderError(
+                    "DataFolderDamaged",
                     f"Postgres is still not ready after {READY_SECONDS_MAX:.0f} s on "
-                    f"{self._database}; {self._log} says what it does"
+                    f"{self._database}; {self._log} says what it does",
                 )
             time.sleep(_POLL_SECONDS)
         return False
