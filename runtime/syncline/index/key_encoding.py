@@ -30,7 +30,7 @@ class Missing(Enum):
 
 
 MISSING: Final[Literal[Missing.MISSING]] = Missing.MISSING
-Indexed: TypeAlias = Value | Missing
+Indexed: TypeAlias = "Value | Missing"
 
 _pack_double = struct.Struct(">d").pack
 _pack_unsigned = struct.Struct(">Q").pack
