@@ -21,7 +21,8 @@ from syncline.registration.registry import (
     FunctionReference,
     Visibility,
 )
-from syncline.schema.validators import Validator, v
+from syncline.schema.validator_types import Validator
+from syncline.schema.validators import v
 
 P = ParamSpec("P")
 R = TypeVar("R")

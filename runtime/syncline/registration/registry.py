@@ -17,7 +17,7 @@ from syncline.errors import DeveloperError
 if TYPE_CHECKING:
     from syncline.ports import BundleSpec
     from syncline.schema.definition import Schema
-    from syncline.schema.validators import Validator
+    from syncline.schema.validator_types import Validator
     from syncline.values.value import Value
 
 FunctionKind: TypeAlias = Literal["query", "mutation", "action"]
@@ -74,11 +74,17 @@ class FunctionReference(Generic[P, R]):
             )
         return self._path
 
+    @property
+    def is_placed(self) -> bool:
+        """Whether the loader has given it its path."""
+        return self._path is not None
+
     def place(self, path: str) -> None:
         """Give the function the path under which it was found; the loader calls this once."""
         self._path = path
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Run the plain function."""
         return self.__wrapped__(*args, **kwargs)
 
     def __repr__(self) -> str:

@@ -1,26 +1,22 @@
 """What the call being stepped may know of the world: a frozen clock, a seed, its log, its sins.
 
-The stepper makes one CallState a call and enters it around each step; the facades, the import gate's
-stand-ins, `print` and the audit guard find it in a ContextVar, so that other threads of the process
-(which don't inherit it) are left alone. Outside of a step `current()` is None and everything is real.
+The stepper makes one CallState a call and enters it around each step; the facades, the import
+gate's stand-ins, `print` and the audit guard find it in a ContextVar, so that other threads of the
+process (which don't inherit it) are left alone. Outside of a step `current()` is None and
+everything is real: that is how actions run.
 """
 
 import sys
-from collections.abc import Sequence
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from random import Random
 from types import TracebackType
 from typing import Final, Literal, NoReturn
 
-from syncline.errors import NondeterminismError
+from syncline.errors import DeveloperError
+from syncline.limits import LOG_LINE_BYTES_MAX, LOG_LINES_MAX
 
 LogLevel = Literal["DEBUG", "INFO", "LOG", "WARN", "ERROR"]
-
-LOG_LINES_MAX: Final = 256
-"""Lines a call (convex-protocol 6.1); the last one says that there were more."""
-LOG_LINE_BYTES_MAX: Final = 32_768
-"""UTF-8 bytes a line (convex-protocol 6.1)."""
 
 _TRUNCATED = " (truncated due to length)"
 _OVERFLOW = f"[ERROR] Log overflow (maximum {LOG_LINES_MAX}). Remaining log lines omitted."
@@ -51,8 +47,12 @@ def calling_line() -> SourceLine | None:
     return None
 
 
+class NondeterminismError(DeveloperError):
+    """A query or mutation used what it may not; `code` is the tag of a refusal."""
+
+
 class CallState:
-    """One run of a query or mutation, as ambient Python sees it. Make a new one for each attempt."""
+    """One run of a query or mutation, as ambient Python sees it; each attempt gets a new one."""
 
     __slots__ = (
         "_now_ns",
@@ -64,6 +64,9 @@ class CallState:
         "read_time",
         "violations",
     )
+
+    is_loading = False
+    """True while a module is imported: no call yet, so no clock, but a fixed seed."""
 
     def __init__(self, *, now_ns: int, seed: int) -> None:
         """`now_ns`: the frozen clock, nanoseconds since the epoch; `seed`: any whole number."""
@@ -91,8 +94,8 @@ class CallState:
         _CURRENT.reset(self._token)
         self._token = None
 
-    def clock_ns(self, name: str) -> int:
-        """The frozen clock; `name` is what the user called, for messages of subclasses."""
+    def clock_ns(self, name: str = "ctx.now") -> int:
+        """The frozen clock; `name` is what the user called, for messages."""
         del name
         self.read_time = True
         return self._now_ns
@@ -103,7 +106,7 @@ class CallState:
         self.read_random = True
         generator = self._random
         if generator is None:
-            # Not for secrets: the seed is recorded with the commit (see facades.secrets).
+            # Never for secrets, the seed is recorded with the commit: facades.py refuses `secrets`.
             generator = self._random = Random(self._seed)  # noqa: S311
         return generator
 
@@ -116,6 +119,7 @@ class CallState:
             lines.append(_OVERFLOW)
             return
         line = f"[{level}] {text}"
+        # A character takes at most four bytes: only lines that might be too long are measured.
         if len(line) * 4 > LOG_LINE_BYTES_MAX:
             line = _truncated(line)
         lines.append(line)
@@ -123,14 +127,13 @@ class CallState:
     def refuse(self, tag: str, name: str, remedy: str) -> NoReturn:
         """Record that the call used what it may not, and raise it.
 
-        A swallowed violation stays in `violations`: the call fails with the first of them at its
-        end, whatever it returned.
+        A violation that user code swallows stays in `violations`: the call fails with the first of
+        them at its end, whatever it returned (see `raise_swallowed`).
         """
         place = calling_line()
-        where = f" at {place}" if place else ""
-        error = NondeterminismError(
-            tag, f"`{name}` can't be used in queries or mutations{where}. {remedy}"
-        )
+        where = f" ({place})" if place else ""
+        situation = "while modules load" if self.is_loading else "in queries and mutations"
+        error = NondeterminismError(tag, f"`{name}` is not available {situation}{where}. {remedy}")
         self.violations.append(error)
         raise error
 
@@ -138,6 +141,24 @@ class CallState:
         """Raise the first recorded violation, if any; call it when the coroutine has returned."""
         if self.violations:
             raise self.violations[0]
+
+
+class LoadingState(CallState):
+    """The state while modules are imported: a fixed seed, no clock (style anchors 8.5)."""
+
+    __slots__ = ()
+    is_loading = True
+
+    def __init__(self) -> None:
+        super().__init__(now_ns=0, seed=0)
+
+    def clock_ns(self, name: str = "ctx.now") -> int:
+        """Refused: a time kept by a module would differ between the processes that load it.
+
+        Raises:
+            NondeterminismError: always.
+        """
+        self.refuse("NoClockWhileLoading", name, "Read the clock inside a function.")
 
 
 _CURRENT: ContextVar[CallState | None] = ContextVar("syncline_call_state", default=None)
