@@ -1,0 +1,127 @@
+"""Who calls: admin keys and bearer tokens to a Caller (convex-protocol.md 3.3, 6.9 and 7.1).
+
+Used for HTTP headers and for the WebSocket's Authenticate message alike.
+"""
+
+import base64
+import binascii
+from typing import Final, cast
+
+import jwt
+import orjson
+
+from syncline.drivers.admin_key import is_admin_key, without_type_prefix
+from syncline.drivers.answers import ANONYMOUS, Caller
+from syncline.errors import CallerError
+
+_ADMIN_SCHEME: Final = "convex "
+_USER_SCHEME: Final = "bearer "
+
+
+class AuthenticationError(CallerError):
+    """The credentials are no good. `status` is the HTTP status: 400, 401 or 403."""
+
+    def __init__(self, code: str, message: str, status: int = 401) -> None:
+        super().__init__(code, message)
+        self.status = status
+
+
+class Authenticator:
+    """Checks credentials for one deployment."""
+
+    def __init__(self, name: str, secret: bytes) -> None:
+        """`name`: of the deployment; `secret`: what its admin keys are made from."""
+        self._name = name
+        self._secret = secret
+
+    def caller(self, authorization: str | None, admin_key: str | None = None) -> Caller:
+        """The caller of an HTTP request: `Authorization` header first, then `?adminKey=`.
+
+        Raises:
+            AuthenticationError: malformed (400), not accepted (401) or a wrong admin key (403).
+        """
+        if authorization is None:
+            return ANONYMOUS if admin_key is None else self.admin(admin_key)
+        scheme = authorization[:7].lower()
+        if scheme == _ADMIN_SCHEME:
+            return self.admin(authorization[7:].strip())
+        if scheme == _USER_SCHEME:
+            return self.user(authorization[7:].strip())
+        raise AuthenticationError(
+            "InvalidAuthHeader",
+            'The Authorization header must be "Bearer <token>" or "Convex <admin key>".',
+            400,
+        )
+
+    def admin(self, value: str) -> Caller:
+        """An admin, by `key` or `key:<base64 of the impersonated identity's JSON>`.
+
+        Raises:
+            AuthenticationError: 403 BadDeployKey, or 400 for an identity that can't be read.
+        """
+        key, _, identity = without_type_prefix(value).partition(":")
+        if not is_admin_key(key, self._name, self._secret):
+            raise AuthenticationError(
+                "BadDeployKey",
+                "The admin key is not the key of this deployment. "
+                "`syncline admin-key` prints the local one.",
+                403,
+            )
+        return Caller(impersonated(identity), is_admin=True) if identity else Caller(is_admin=True)
+
+    def user(self, token: str) -> Caller:
+        """A signed-in user, by a JWT; without configured providers none is accepted.
+
+        Raises:
+            AuthenticationError: 401 InvalidAuthHeader (no JWT at all) or NoAuthProvider.
+        """
+        try:
+            claims = jwt.decode(token, options={"verify_signature": False})
+        except jwt.PyJWTError as error:
+            raise AuthenticationError(
+                "InvalidAuthHeader", f"The bearer token can't be read as a JWT: {error}."
+            ) from error
+        raise AuthenticationError(
+            "NoAuthProvider",
+            "No auth provider found matching the given token. The deployment has no providers "
+            f"configured; the token names issuer {claims.get('iss')!r}.",
+        )
+
+
+def impersonated(identity: str) -> bytes:
+    """UserIdentityAttributes JSON from the base64 that follows an admin key.
+
+    Raises:
+        AuthenticationError: 400, neither base64 nor JSON of an object with text fields that name
+            the user.
+    """
+    try:
+        attributes = orjson.loads(base64.b64decode(identity, validate=True))
+    except (binascii.Error, orjson.JSONDecodeError) as error:
+        raise AuthenticationError(
+            "InvalidAuthHeader", f"The identity after the admin key is unreadable: {error}.", 400
+        ) from error
+    return identity_attributes(attributes)
+
+
+def identity_attributes(attributes: object) -> bytes:
+    """Check an impersonated identity and complete its `tokenIdentifier` ("issuer|subject").
+
+    Raises:
+        AuthenticationError: 400, not an object, or it names no user.
+    """
+    if not isinstance(attributes, dict):
+        raise AuthenticationError(
+            "InvalidAuthHeader", "The impersonated identity must be a JSON object.", 400
+        )
+    user = cast("dict[str, object]", attributes)
+    issuer, subject = user.get("issuer"), user.get("subject")
+    if isinstance(issuer, str) and isinstance(subject, str):
+        user.setdefault("tokenIdentifier", f"{issuer}|{subject}")
+    if not isinstance(user.get("tokenIdentifier"), str):
+        raise AuthenticationError(
+            "InvalidAuthHeader",
+            "The impersonated identity needs `issuer` and `subject`, or a `tokenIdentifier`.",
+            400,
+        )
+    return orjson.dumps(user)

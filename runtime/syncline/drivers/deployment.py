@@ -1,0 +1,43 @@
+"""The engine as the HTTP API sees it: the few calls that the endpoints are made of."""
+
+from pathlib import Path
+from typing import Protocol
+
+from syncline.drivers.answers import Answer, Caller
+from syncline.drivers.push import PushReport
+from syncline.ports import BundleSpec
+
+
+class Deployment(Protocol):
+    """What the endpoints need of `drivers.engine.Engine`."""
+
+    name: str
+
+    def latest_ts(self) -> int:
+        """The newest ts whose effects everybody may see."""
+        ...
+
+    def spec(self) -> BundleSpec:
+        """What the serving bundle declares."""
+        ...
+
+    async def query(
+        self, path: str, arguments: bytes, caller: Caller = ..., *, at: int | None = None
+    ) -> Answer:
+        """A query's result at `at`, or at the newest ts."""
+        ...
+
+    async def mutation(
+        self,
+        path: str,
+        arguments: bytes,
+        caller: Caller = ...,
+        *,
+        request: tuple[str, int] | None = None,
+    ) -> Answer:
+        """Run a mutation; the answer is durable."""
+        ...
+
+    async def push(self, source: Path) -> PushReport:
+        """Deploy a functions folder, all or nothing."""
+        ...

@@ -1,0 +1,237 @@
+"""Imports as background work: survey the file, wait for confirmation, write it in batches.
+
+Every state is a row of `_snapshot_imports`, so a subscription to `_system/cli/queryImport` follows
+along (convex-protocol.md 7.2): uploaded, waiting_for_confirmation, in_progress, completed, failed.
+Each batch is one transaction; others see the import grow.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import orjson
+
+from syncline.drivers.deployment import Deployment
+from syncline.drivers.exchange_files import ExchangeFiles
+from syncline.drivers.system_calls import system_mutation, system_query
+from syncline.errors import CallerError, SynclineError
+from syncline.exchange.batches import ImportBatch, ImportedTable, batches, survey
+from syncline.values.value import Int64, Value
+
+MODES: Final = ("requireEmpty", "append", "replace", "replaceAll")
+FORMATS: Final = ("csv", "jsonLines", "jsonArray", "zip")
+
+CLEAR_DOCUMENTS: Final = 500
+"""Documents deleted by one mutation."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """What to import: `table` is None exactly for a zip."""
+
+    form: str
+    mode: str
+    table: str | None
+    file: str
+
+
+class Importer:
+    """Runs imports of one deployment; `close` before the engine closes."""
+
+    def __init__(self, deployment: Deployment, files: ExchangeFiles) -> None:
+        self._deployment = deployment
+        self._files = files
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def recover(self) -> None:
+        """Fail the imports and exports that a stop of the server had interrupted."""
+        await system_mutation(self._deployment, "_system/imports:fail_interrupted", {})
+
+    async def start(self, request: ImportRequest) -> str:
+        """Note the import and survey the file in the background; returns the import's id."""
+        import_id = await system_mutation(
+            self._deployment,
+            "_system/imports:create",
+            {
+                "format": request.form,
+                "mode": request.mode,
+                "tableName": request.table,
+                "file": request.file,
+            },
+        )
+        assert isinstance(import_id, str)
+        self._spawn(import_id, self._survey(import_id, request))
+        return import_id
+
+    async def receive(self, upload: str, numbers: Sequence[int], request: ImportRequest) -> str:
+        """Join an upload's parts to `request.file` and start. FileNotFoundError: a part lacks."""
+        await asyncio.to_thread(self._files.join_parts, upload, numbers, request.file)
+        return await self.start(request)
+
+    async def perform(self, import_id: str) -> None:
+        """Go on after the confirmation. SystemCallError: it does not wait for one."""
+        row = await system_mutation(
+            self._deployment, "_system/imports:confirm", {"importId": import_id}
+        )
+        assert isinstance(row, dict)
+        table = row["tableName"]
+        request = ImportRequest(
+            str(row["format"]),
+            str(row["mode"]),
+            table if isinstance(table, str) else None,
+            str(row["file"]),
+        )
+        self._spawn(import_id, self._write(import_id, request))
+
+    async def close(self) -> None:
+        """Stop what is going on; `recover` marks it failed at the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, import_id: str, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._guarded(import_id, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, import_id: str, work: Coroutine[object, object, None]) -> None:
+        """Whatever ends the work early becomes the import's state."""
+        try:
+            await work
+        except SynclineError as error:
+            await self._set_state(import_id, {"state": "failed", "error_message": error.message})
+        except Exception as error:
+            message = f"The import stopped: {type(error).__name__}: {error}"
+            await self._set_state(import_id, {"state": "failed", "error_message": message})
+            raise
+
+    async def _set_state(self, import_id: str, state: dict[str, Value]) -> None:
+        await system_mutation(
+            self._deployment, "_system/imports:set_state", {"importId": import_id, "state": state}
+        )
+
+    async def _survey(self, import_id: str, request: ImportRequest) -> None:
+        tables = await asyncio.to_thread(self._read_all, request)
+        existing = await system_query(
+            self._deployment,
+            "_system/imports:inspect",
+            {"tables": [table.name for table in tables]},
+        )
+        assert isinstance(existing, list)
+        filled = [str(name) for name in existing]
+        if request.mode == "requireEmpty" and filled:
+            raise CallerError("TableNotEmpty", _not_empty(filled))
+        replaced = filled if request.mode in {"replace", "replaceAll"} else []
+        if request.mode == "replaceAll":
+            kept = {table.name for table in tables}
+            every = await system_query(self._deployment, "_system/cli/tables:names", {})
+            assert isinstance(every, list)
+            replaced += [str(name) for name in every if name not in kept]
+        state: dict[str, Value] = {
+            "state": "waiting_for_confirmation",
+            "message_to_confirm": _summary(tables, replaced) if replaced else None,
+            "require_manual_confirmation": bool(replaced),
+        }
+        await self._set_state(
+            import_id, {name: value for name, value in state.items() if value is not None}
+        )
+
+    def _read_all(self, request: ImportRequest) -> tuple[ImportedTable, ...]:
+        with self._files.open(request.file) as file:
+            return survey(file, request.form, request.table)
+
+    async def _write(self, import_id: str, request: ImportRequest) -> None:
+        tables = await asyncio.to_thread(self._read_all, request)
+        await self._clear(import_id, request, tables)
+        await system_mutation(
+            self._deployment,
+            "_system/imports:prepare",
+            {
+                "tables": [{"name": table.name, "number": table.number} for table in tables],
+                "append": request.mode == "append",
+            },
+        )
+        total = sum(table.documents for table in tables)
+        written = 0
+        file = await asyncio.to_thread(self._files.open, request.file)
+        try:
+            source = batches(file, request.form, request.table)
+            while (batch := await asyncio.to_thread(_next, source)) is not None:
+                written += len(batch.documents)
+                progress = f"Importing {batch.table} ({written}/{total} documents)"
+                try:
+                    await system_mutation(
+                        self._deployment,
+                        "_system/imports:write_batch",
+                        encode_batch(import_id, progress, batch),
+                    )
+                except SynclineError as error:
+                    before = written - len(batch.documents)
+                    raise CallerError(
+                        error.code,
+                        f"{error.message} ({before} of {total} documents had been written before.)",
+                    ) from error
+        finally:
+            file.close()
+        await self._set_state(import_id, {"state": "completed", "num_rows_written": Int64(written)})
+        await asyncio.to_thread(self._files.remove, request.file)
+
+    async def _clear(
+        self, import_id: str, request: ImportRequest, tables: tuple[ImportedTable, ...]
+    ) -> None:
+        if request.mode not in {"replace", "replaceAll"}:
+            return
+        names = [table.name for table in tables]
+        if request.mode == "replaceAll":
+            every = await system_query(self._deployment, "_system/cli/tables:names", {})
+            assert isinstance(every, list)
+            names += [str(name) for name in every if name not in names]
+        for name in names:
+            await self._set_state(
+                import_id, {"state": "in_progress", "progress_message": f"Clearing {name}"}
+            )
+            while await system_mutation(
+                self._deployment,
+                "_system/imports:clear_batch",
+                {"table": name, "limit": CLEAR_DOCUMENTS},
+            ):
+                continue
+
+
+def _next(source: Iterator[T]) -> T | None:
+    return next(source, None)
+
+
+def encode_batch(import_id: str, progress: str, batch: ImportBatch) -> bytes:
+    """The arguments of `_system/imports:write_batch`, without decoding the documents again."""
+    head = orjson.dumps(
+        {
+            "importId": import_id,
+            "progress": progress,
+            "table": batch.table,
+            "places": [str(document.place) for document in batch.documents],
+        }
+    )
+    documents = b",".join(document.encoded for document in batch.documents)
+    return head[:-1] + b',"documents":[' + documents + b"]}"
+
+
+def _not_empty(names: list[str]) -> str:
+    listed = ", ".join(f"`{name}`" for name in names)
+    return (
+        f"There are documents in {listed} already. "
+        "Use --append to add to them or --replace to replace them."
+    )
+
+
+def _summary(tables: tuple[ImportedTable, ...], replaced: list[str]) -> str:
+    """What will be created and deleted, one table a line."""
+    lines = ["Import change summary:"]
+    created = {table.name: table.documents for table in tables}
+    for name in sorted({*created, *replaced}):
+        gone = "; all documents in it now are deleted" if name in replaced else ""
+        lines.append(f"  {name}: {created.get(name, 0)} documents created{gone}")
+    return "\n".join(lines)
