@@ -107,3 +107,6 @@ QUERY_CACHE_ENTRIES_MAX = 10_000
 """Unwatched query results kept. [S]"""
 QUERY_CACHE_BYTES_MAX = 64 * 2**20
 """Bytes of unwatched query results kept. [S]"""
+
+CLIENT_MESSAGE_BYTES_MAX = 20 * 2**20
+"""Bytes of one WebSocket message from a client. [S] 16 MiB of arguments and their envelope"""

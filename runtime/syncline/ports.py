@@ -4,7 +4,7 @@ Drivers see these and nothing else; adapters live in `postgres`, `local`, `simul
 and one contract suite per port runs against each of them (tests/contract).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
@@ -107,6 +107,13 @@ class Log(Protocol):
         """
         ...
 
+    async def report_applied(self, view: str, ts: int) -> None:
+        """A view has applied everything up to `ts` (protocols.md rule 8).
+
+        Nothing after it is pruned, and `append` answers SlowDown when the view lags too far behind.
+        """
+        ...
+
     async def close(self) -> None:
         """Close connections; nothing may be in flight."""
         ...
@@ -189,6 +196,22 @@ class Documents(Protocol):
 
     async def collect_tombstones(self, before: int) -> None:
         """Forget tombstones older than `before`: no snapshot below it is read any more."""
+        ...
+
+
+class InterestStore(Protocol):
+    """Which queries read which key ranges (protocols.md rules 17, 18); a query is any hashable."""
+
+    async def register(self, query: Hashable, ranges: Sequence[KeyRange]) -> None:
+        """The query's interest from now on; what it was interested in before goes afterwards."""
+        ...
+
+    async def match(self, write_keys: Collection[bytes]) -> Collection[Hashable]:
+        """Every query that has one of the keys in its ranges, read strongly."""
+        ...
+
+    def unregister(self, query: Hashable) -> None:
+        """The query is no longer interested; may take effect later."""
         ...
 
 

@@ -24,7 +24,7 @@ JSON_TYPE: Final = "application/json"
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
 
 _CLIENT_VERSION: Final = re.compile(
-    r"^[A-Za-z][A-Za-z0-9_-]*-\d+(\.\d+){0,3}([.+-][0-9A-Za-z.+-]+)?$"
+    r"^[A-Za-z][A-Za-z0-9_-]*-\d+(\.\d+){0,3}([+-][0-9A-Za-z.+-]+)?$"
 )
 """`npm-1.48.0`, `npm-cli-1.48.0`, `python-0.8.1`, `npm-1.49.0-alpha.2` (convex-protocol 3.3)."""
 

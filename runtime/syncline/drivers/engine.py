@@ -1,0 +1,282 @@
+"""The engine of one deployment: composes replica, committer, mutations, queries and push.
+
+HTTP, WebSocket sessions, the command line and `syncline.testing` all talk to this one object.
+Everything it needs from outside comes through ports, so it runs unchanged over Postgres and
+sockets, in memory, or in the seeded simulation.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from syncline.commit.record import Commit, Loaded, Position
+from syncline.commit.tail import Tail
+from syncline.drivers.answers import ANONYMOUS, Answer, Caller
+from syncline.drivers.committer import Committer
+from syncline.drivers.log_events import LogEvent, LogStream
+from syncline.drivers.mutations import Mutations, Reply
+from syncline.drivers.push import Pusher, PushReport
+from syncline.drivers.queries import Queries
+from syncline.drivers.replica import Replica, catch_up
+from syncline.errors import UnavailableError
+from syncline.limits import (
+    FOLD_COMMITS_MAX,
+    FOLD_INTERVAL_SECONDS,
+    TAIL_BYTES_MAX,
+    TAIL_REPLY_BYTES_MAX,
+    TAIL_SECONDS,
+)
+from syncline.ports import (
+    BundleSpec,
+    Clock,
+    Entropy,
+    FunctionRunner,
+    InterestStore,
+    Log,
+)
+from syncline.ports import Documents as DocumentsPort
+
+
+class LoadableDocuments(DocumentsPort, Protocol):
+    """A document store that lives in this process and is filled from the log at start."""
+
+    async def fill(self, loaded: Loaded) -> None:
+        """Replace everything by the loaded snapshot."""
+        ...
+
+
+class Bundles(Protocol):
+    """Where bundles are kept, by content hash."""
+
+    def add(self, source: Path) -> tuple[str, Path]:
+        """Copy a functions folder; returns its hash and the kept folder."""
+        ...
+
+    def folder(self, bundle: str) -> Path | None:
+        """The kept folder of a bundle."""
+        ...
+
+
+class Engine:
+    """One deployment in this process. `start` before use, `close` after."""
+
+    def __init__(  # noqa: PLR0913 - the composition root: one port each
+        self,
+        *,
+        name: str,
+        log: Log,
+        documents: LoadableDocuments,
+        interest: InterestStore,
+        runner: FunctionRunner,
+        bundles: Bundles,
+        clock: Clock,
+        entropy: Entropy,
+        redact: bool = False,
+        url: str = "http://127.0.0.1:3210",
+    ) -> None:
+        self.name = name
+        self.redact = redact
+        self.url = url
+        self.clock = clock
+        self.events = LogStream()
+        self._log = log
+        self._documents = documents
+        self._interest = interest
+        self._runner = runner
+        self._bundles = bundles
+        self._entropy = entropy
+        self._session = f"server-{entropy.bits(128):032x}"
+        self._requests = 0
+        self._updates: list[Callable[[], None]] = []
+        self._background: list[asyncio.Task[None]] = []
+        self._spec = BundleSpec((), {}, None)
+        self.on_failure: Callable[[BaseException], None] = _raise
+
+    async def start(self) -> None:
+        """Load the log, derive what is deployed, import its bundle and begin to commit."""
+        self.replica = Replica(self._documents, Tail(), Position(0, 0))
+        await self._reload()
+        self.committer = Committer(
+            self._log,
+            self.replica,
+            clock=self.clock,
+            entropy=self._entropy,
+            on_durable=self._durable,
+            on_reset=self._reset,
+        )
+        self.queries = Queries(
+            replica=self.replica,
+            runner=self._runner,
+            interest=self._interest,
+            clock=self.clock,
+            entropy=self._entropy,
+            events=self.events,
+            redact=self.redact,
+        )
+        self.mutations = Mutations(
+            log=self._log,
+            replica=self.replica,
+            committer=self.committer,
+            runner=self._runner,
+            clock=self.clock,
+            entropy=self._entropy,
+            events=self.events,
+            redact=self.redact,
+        )
+        self._pusher = Pusher(
+            log=self._log,
+            replica=self.replica,
+            committer=self.committer,
+            runner=self._runner,
+            clock=self.clock,
+            entropy=self._entropy,
+            session=f"push-{self._entropy.bits(128):032x}",
+        )
+        await self._load_deployed()
+        self._run(self.committer.run())
+        self._run(self._keep_house())
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(self._ended)
+        self._background.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.on_failure(error)
+
+    async def _reload(self) -> None:
+        """Documents from the snapshot, the tail from there to the durable head."""
+        while True:
+            loaded = await self._log.load()
+            await self._documents.fill(loaded)
+            self.replica.restart(loaded.position)
+            await self.replica.derive()
+            commits = await catch_up(self.replica, self._log, TAIL_REPLY_BYTES_MAX, lambda: None)
+            if commits is not None:
+                return
+
+    async def _reset(self) -> None:
+        await self._reload()
+        self.queries.invalidate_all()
+
+    async def _load_deployed(self) -> None:
+        bundle = self.replica.deployment_at(self.replica.durable.ts).bundle
+        folder = self._bundles.folder(bundle) if bundle else None
+        if folder is not None:
+            self._spec = await self._runner.load(bundle, folder)
+
+    async def _durable(self, commits: Sequence[Commit]) -> None:
+        await self.queries.durable(commits)
+        for update in self._updates:
+            update()
+
+    def on_matched(self, update: Callable[[], None]) -> None:
+        """Call `update` whenever the matched watermark has moved (the sessions' turn)."""
+        self._updates.append(update)
+
+    async def _keep_house(self) -> None:
+        """Fold the log and shorten the tail, now and then."""
+        while True:
+            await asyncio.sleep(FOLD_INTERVAL_SECONDS)
+            try:
+                await self.fold()
+            except UnavailableError:
+                continue
+
+    async def fold(self) -> None:
+        """Move what is durable into the log's snapshot and forget the oldest part of the tail."""
+        durable = self.replica.durable.ts
+        position = await self._log.fold(durable, commits_max=FOLD_COMMITS_MAX)
+        while position.ts < durable:
+            before = position.ts
+            position = await self._log.fold(durable, commits_max=FOLD_COMMITS_MAX)
+            if position.ts == before:
+                break
+        oldest = self.clock.now_ns() - TAIL_SECONDS * 1_000_000_000
+        await self.replica.shorten(oldest, TAIL_BYTES_MAX)
+
+    def latest_ts(self) -> int:
+        """The newest ts whose effects everybody may see."""
+        return self.queries.matched
+
+    @property
+    def durable_ts(self) -> int:
+        """The newest ts known to be on disk."""
+        return self.replica.durable.ts
+
+    def spec(self) -> BundleSpec:
+        """What the serving bundle declares."""
+        return self._spec
+
+    def on_log(self, listener: Callable[[LogEvent], None]) -> None:
+        """Call `listener` with every function call's event."""
+        self.events.listen(listener)
+
+    async def query(
+        self, path: str, arguments: bytes, caller: Caller = ANONYMOUS, *, at: int | None = None
+    ) -> Answer:
+        """A query's result at `at`, or at the newest ts. UnavailableError: `at` is too old."""
+        ts = self.latest_ts() if at is None else at
+        if ts > self.latest_ts():
+            raise UnavailableError(
+                "TimestampInFuture", f"Timestamp {ts} is newer than anything committed."
+            )
+        entry = await self.queries.fetch(path, arguments, caller, None, ts)
+        assert entry.answer is not None
+        return replace(entry.answer, ts=ts)
+
+    async def mutation(
+        self,
+        path: str,
+        arguments: bytes,
+        caller: Caller = ANONYMOUS,
+        *,
+        request: tuple[str, int] | None = None,
+    ) -> Answer:
+        """Run a mutation; the answer is durable."""
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def reply(answer: Answer) -> None:
+            if not answered.done():
+                answered.set_result(answer)
+
+        self.start_mutation(path, arguments, caller, request, reply, maybe_resent=bool(request))
+        return await answered
+
+    def start_mutation(
+        self,
+        path: str,
+        arguments: bytes,
+        caller: Caller,
+        request: tuple[str, int] | None,
+        reply: Reply,
+        *,
+        maybe_resent: bool,
+    ) -> None:
+        """Run a mutation in the background; `reply` is called when its outcome is durable."""
+        if request is None:
+            self._requests += 1
+            request = (self._session, self._requests)
+        self.mutations.start(path, arguments, caller, request, reply, maybe_resent=maybe_resent)
+
+    async def push(self, source: Path) -> PushReport:
+        """Deploy a functions folder; DeveloperError says what to mend, and nothing has changed."""
+        bundle, folder = self._bundles.add(source)
+        report = await self._pusher.push(bundle, folder, self.url)
+        self._spec = await self._runner.load(bundle, folder)
+        return report
+
+    async def close(self) -> None:
+        """Stop background work and close runner and log."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._runner.close()
+        await self._log.close()
+
+
+def _raise(error: BaseException) -> None:
+    raise error

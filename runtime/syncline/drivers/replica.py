@@ -1,0 +1,228 @@
+"""This process's view of the log: documents, tail, catalog and deployed bundle at each ts.
+
+The durable part moves forward only; speculative layers lie on top of it and may be dropped again
+(protocols.md rule 6). Catalog and deployment are values derived from system documents, one per
+ts at which they changed, so every call sees those of its own snapshot.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
+
+from syncline.commit.record import Commit, DocumentChange, Position, Reset
+from syncline.commit.tail import Tail
+from syncline.drivers.snapshot_reader import Snapshot, SnapshotReader
+from syncline.index.index_definition import BY_ID, index_id
+from syncline.index.key_encoding import prefix_successor
+from syncline.ports import Documents, Log, RangeRead, SnapshotReads
+from syncline.schema.catalog import Catalog
+from syncline.values import wire_json
+from syncline.values.value import Value
+
+TABLES = 512
+MODULES = 513
+DEPLOYMENT = 514
+
+_T = TypeVar("_T")
+
+
+class Timeline(Generic[_T]):
+    """A value that changes at some timestamps: (ts, value) in ts order, newest last."""
+
+    def __init__(self, ts: int, value: _T) -> None:
+        self._stamps = [ts]
+        self._values = [value]
+
+    def at(self, ts: int) -> _T:
+        """The value in force at `ts` (the oldest kept one for anything before it)."""
+        return self._values[max(bisect_right(self._stamps, ts) - 1, 0)]
+
+    @property
+    def newest(self) -> _T:
+        """The value at the head, speculative layers included."""
+        return self._values[-1]
+
+    def push(self, ts: int, value: _T) -> None:
+        """Set the value from `ts` on; ts is newer than every earlier one."""
+        self._stamps.append(ts)
+        self._values.append(value)
+
+    def truncate(self, after: int) -> None:
+        """Forget what was set after `after` (dropped layers)."""
+        while len(self._stamps) > 1 and self._stamps[-1] > after:
+            self._stamps.pop()
+            self._values.pop()
+
+    def forget(self, before: int) -> None:
+        """Forget values that ended before `before`."""
+        keep = max(bisect_right(self._stamps, before) - 1, 0)
+        del self._stamps[:keep]
+        del self._values[:keep]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What is deployed at a ts: the bundle's content hash and each module's hash with imports."""
+
+    bundle: str = ""
+    modules: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def module_hash(self, path: str) -> str:
+        """The hash of the module of function `path` ("dir/mod:fn"); "" when there is none."""
+        return self.modules.get(path.rpartition(":")[0], "")
+
+    def changed(self, changes: Sequence[DocumentChange]) -> "Deployment":
+        """The deployment after these changes of system documents."""
+        bundle, modules = self.bundle, dict(self.modules)
+        for change in changes:
+            after = _row(change.after)
+            if change.table == DEPLOYMENT:
+                bundle = str(after["bundle"]) if after else ""
+            elif change.table == MODULES:
+                before = _row(change.before)
+                if before:
+                    modules.pop(str(before["path"]), None)
+                if after:
+                    modules[str(after["path"])] = str(after["hash"])
+        return replace(self, bundle=bundle, modules=modules)
+
+
+def _row(document: bytes | None) -> dict[str, Value] | None:
+    if document is None:
+        return None
+    value = wire_json.decode(document)
+    assert isinstance(value, dict)
+    return value
+
+
+class Replica:
+    """Documents and tail of one process, and what is derived from them."""
+
+    def __init__(self, documents: Documents, tail: Tail, position: Position) -> None:
+        self.documents = documents
+        self.tail = tail
+        self.durable = position
+        self.reader = SnapshotReader(documents, tail)
+        self._catalogs = Timeline(position.ts, Catalog.from_rows([], 0))
+        self._deployments = Timeline(position.ts, Deployment())
+
+    def restart(self, position: Position) -> None:
+        """Begin again at `position`, up to which the documents have been filled."""
+        self.tail = Tail(position.ts)
+        self.reader = SnapshotReader(self.documents, self.tail)
+        self.durable = position
+
+    async def derive(self) -> None:
+        """Read catalog and deployment from the system documents at the durable position."""
+        ts = self.durable.ts
+        reads = self.reader.at(ts)
+        tables = await _all_rows(reads, TABLES)
+        self._catalogs = Timeline(ts, Catalog.from_rows(tables, ts))
+        modules = {str(row["path"]): str(row["hash"]) for row in await _all_rows(reads, MODULES)}
+        rows = await _all_rows(reads, DEPLOYMENT)
+        bundle = str(rows[0]["bundle"]) if rows else ""
+        self._deployments = Timeline(ts, Deployment(bundle, modules))
+
+    @property
+    def head(self) -> int:
+        """The newest ts, speculative layers included."""
+        return max(self.tail.head, self.durable.ts)
+
+    def reads(self, ts: int) -> Snapshot:
+        """Reads at `ts`."""
+        return self.reader.at(ts)
+
+    def catalog_at(self, ts: int) -> Catalog:
+        """The tables at `ts`."""
+        return self._catalogs.at(ts)
+
+    def deployment_at(self, ts: int) -> Deployment:
+        """The deployed bundle at `ts`."""
+        return self._deployments.at(ts)
+
+    def add(self, commit: Commit) -> None:
+        """Put a commit, speculative or durable, on top."""
+        self.tail.append(commit)
+        system = [change for change in commit.changes if change.table in _SYSTEM]
+        if not system:
+            return
+        rows = {
+            change.document_id: _row(change.after) for change in system if change.table == TABLES
+        }
+        if rows:
+            catalog = self._catalogs.newest.with_rows(rows, commit.ts)
+            self._catalogs.push(commit.ts, catalog)
+        if len(rows) < len(system):
+            self._deployments.push(commit.ts, self._deployments.newest.changed(system))
+
+    def drop_after(self, ts: int) -> None:
+        """Drop every speculative layer newer than `ts`."""
+        assert ts >= self.durable.ts, "a durable commit can't be dropped"
+        self.tail.truncate(ts)
+        self._catalogs.truncate(ts)
+        self._deployments.truncate(ts)
+
+    async def make_durable(self, commits: Sequence[Commit]) -> None:
+        """These commits, already added, are on disk: apply them to the documents."""
+        if not commits:
+            return
+        await self.documents.apply(commits)
+        self.durable = Position(commits[-1].ts, commits[-1].nonce)
+
+    async def shorten(self, before: int, bytes_max: int) -> None:
+        """Shorten the tail to snapshots from `before` on, and to `bytes_max` of documents."""
+        size = 0
+        for commit in reversed(self.tail.changes_since(self.tail.floor)):
+            size += sum(len(change.after or b"") + _CHANGE_BYTES for change in commit.changes)
+            if size > bytes_max:
+                before = max(before, commit.ts)
+                break
+        before = min(before, self.durable.ts)
+        if before <= self.tail.floor:
+            return
+        self.tail.forget(before)
+        self._catalogs.forget(before)
+        self._deployments.forget(before)
+        await self.documents.collect_tombstones(before)
+
+
+_CHANGE_BYTES = 1000
+"""What a change costs in the tail besides its document, measured with three keys."""
+
+_SYSTEM = frozenset({TABLES, MODULES, DEPLOYMENT})
+
+
+async def _all_rows(reads: SnapshotReads, table: int) -> list[dict[str, Value]]:
+    lo = index_id(table, BY_ID)
+    hi = prefix_successor(lo)
+    assert hi is not None
+    rows: list[dict[str, Value]] = []
+    while True:
+        (page,) = await reads.read([RangeRead(lo, hi, 1000)])
+        rows.extend(row for item in page.rows if (row := _row(item.document)))
+        if page.done:
+            return rows
+        lo = page.rows[-1].key + b"\x00"
+
+
+async def catch_up(
+    replica: Replica, log: Log, bytes_max: int, make_room: Callable[[], None]
+) -> Sequence[Commit] | None:
+    """Add every commit that the log has beyond the durable position; None: the log was reset.
+
+    `make_room` drops the speculative layers; it is called whenever there is something to add.
+    """
+    added: list[Commit] = []
+    while True:
+        reply = await log.tail(replica.durable, bytes_max=bytes_max)
+        if isinstance(reply, Reset):
+            return None
+        if reply.commits:
+            make_room()
+        for commit in reply.commits:
+            replica.add(commit)
+        await replica.make_durable(reply.commits)
+        added.extend(reply.commits)
+        if replica.durable.ts >= reply.head.ts:
+            return added

@@ -1,0 +1,404 @@
+"""Drives one connection's session machine: runs its wishes, feeds it results, sends what it says.
+
+The machine decides (sync/session.py); this object knows the engine and the socket. An update picks
+the newest ts at which every result that the session holds is valid, within the matched watermark
+and at or past whatever the session has been promised, so that each Transition is one snapshot
+(architecture.md, rule 3).
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+
+from syncline.drivers.answers import ANONYMOUS, Answer, Caller
+from syncline.drivers.authentication import (
+    AuthenticationError,
+    Authenticator,
+    identity_attributes,
+)
+from syncline.drivers.engine import Engine
+from syncline.drivers.queries import Entry
+from syncline.errors import CallerError
+from syncline.function_path import parse
+from syncline.sync.client_kind import ClientKind
+from syncline.sync.session import (
+    CallResult,
+    Close,
+    Effect,
+    QueryResult,
+    QuerySpec,
+    RunAction,
+    RunMutation,
+    Send,
+    Session,
+    SessionLimits,
+    UpdatePlan,
+    VerifyToken,
+)
+from syncline.values import wire_json
+
+STARVING_ATTEMPTS = 20
+"""Results that came in without a common ts before all queries are run at one exact ts."""
+
+UNSENT_BYTES_MAX = 256 * 1024
+"""Bytes that the transport may hold back before a Transition counts as unsent; ours."""
+
+
+class Socket(Protocol):
+    """The sending side of a connection."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the transport has not handed to the network yet."""
+        ...
+
+    def send(self, messages: tuple[bytes, ...]) -> bool:
+        """Send in order. False: the client reads too slowly."""
+        ...
+
+    def close(self, code: int | None, reason: str) -> None:
+        """Close with a code and reason; None: a close frame without a body."""
+        ...
+
+
+class SessionDriver:
+    """One live connection of this process; a Watcher of the queries that it shows."""
+
+    def __init__(
+        self,
+        sessions: "Sessions",
+        client: ClientKind,
+        socket: Socket,
+        limits: SessionLimits | None = None,
+    ) -> None:
+        self._sessions = sessions
+        self._engine = sessions.engine
+        self._queries = sessions.engine.queries
+        self._socket = socket
+        self._machine = Session(client, now_ms=self._now_ms(), limits=limits)
+        self._watched: dict[int, Entry] = {}
+        self._specs: dict[int, QuerySpec] = {}
+        self._shown: dict[int, QueryResult] = {}
+        self._caller_shown = ANONYMOUS
+        self._unsent: list[Send] = []
+        self._fruitless = 0
+        self._exact: asyncio.Task[None] | None = None
+
+    def _now_ms(self) -> int:
+        return self._engine.clock.now_ns() // 1_000_000
+
+    # What happens to the connection
+
+    def receive(self, text: str | bytes) -> None:
+        """A text message came in."""
+        self._perform(self._machine.receive(text, self._now_ms()))
+
+    def pong(self) -> None:
+        """The client answered a protocol ping."""
+        self._machine.pong_received(self._now_ms())
+
+    def tick(self, now_ms: int) -> None:
+        """Time passes: Ping, idle close, transitions that have left meanwhile."""
+        self._report_sent()
+        self._perform(self._machine.tick(now_ms))
+
+    def end(self, code: int, reason: str) -> None:
+        """Close from the server's side."""
+        self._perform(self._machine.close(code, reason))
+
+    def closed(self) -> None:
+        """The socket is gone."""
+        self._machine.close(1001, "")
+        for query_id in list(self._watched):
+            self._unwatch(query_id)
+        if self._exact is not None:
+            self._exact.cancel()
+        self._sessions.remove(self)
+
+    # Effects
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send():
+                    self._send(effect)
+                case RunMutation():
+                    self._run_mutation(effect)
+                case RunAction():
+                    self._run_action(effect)
+                case VerifyToken():
+                    self._verify(effect)
+                case Close():
+                    self._socket.close(effect.code, effect.reason)
+        if self._machine.wants_update:
+            self._sessions.schedule(self)
+
+    def _send(self, effect: Send) -> None:
+        if not self._socket.send(effect.frames):
+            self._perform(self._machine.close(1013, "SlowConsumer"))
+            return
+        if effect.transitions:
+            self._unsent.append(effect)
+            self._report_sent()
+
+    def _report_sent(self) -> None:
+        """Transitions leave in order; they count as sent once the transport is not congested."""
+        if self._unsent and self._socket.unsent_bytes <= UNSENT_BYTES_MAX:
+            for effect in self._unsent:
+                self._machine.sent(effect)
+            self._unsent.clear()
+            if self._machine.wants_update:
+                self._sessions.schedule(self)
+
+    def _run_mutation(self, effect: RunMutation) -> None:
+        caller = Caller(effect.identity, effect.is_admin)
+        request_id = effect.request_id
+        try:
+            path = str(parse(effect.path))
+        except CallerError as error:
+            self._answer_mutation(request_id, Answer(0, None, error.message))
+            return
+        self._engine.start_mutation(
+            path,
+            effect.arguments,
+            caller,
+            (self._machine.session_id, request_id),
+            lambda answer: self._answer_mutation(request_id, answer),
+            maybe_resent=effect.maybe_resent,
+        )
+
+    def _answer_mutation(self, request_id: int, answer: Answer) -> None:
+        if not self._machine.is_closed:
+            result = _call_result(answer)
+            self._perform(self._machine.mutation_finished(request_id, result, self._now_ms()))
+
+    def _run_action(self, effect: RunAction) -> None:
+        try:
+            path = parse(effect.path)
+            text = f"Could not find public function for '{path.display}'."
+        except CallerError as error:
+            text = error.message
+        result = CallResult(0, None, text)
+        self._perform(self._machine.action_finished(effect.request_id, result, self._now_ms()))
+
+    def _verify(self, effect: VerifyToken) -> None:
+        try:
+            caller = self._caller(effect)
+        except AuthenticationError as error:
+            effects = self._machine.authentication_failed(
+                effect.base_version, error.message, self._now_ms()
+            )
+        else:
+            effects = self._machine.authenticated(
+                effect.base_version, caller.identity, self._now_ms(), is_admin=caller.is_admin
+            )
+        self._perform(effects)
+
+    def _caller(self, effect: VerifyToken) -> Caller:
+        authenticator = self._sessions.authenticator
+        if effect.token_type == "User":  # noqa: S105 - a kind of token, not a password
+            return authenticator.user(effect.value)
+        caller = authenticator.admin(effect.value)
+        if effect.acting_as is None:
+            return caller
+        attributes = wire_json.decode(effect.acting_as)
+        return Caller(identity_attributes(attributes), is_admin=True)
+
+    # Updates
+
+    def refreshed(self) -> None:
+        """A watched query has a new result (queries.Watcher)."""
+        shown = self._shown
+        self._machine.invalidated(
+            [
+                query_id
+                for query_id, entry in self._watched.items()
+                if entry.result is not shown.get(query_id)
+            ]
+        )
+        if self._machine.wants_update or self._machine.computing is not None:
+            self._sessions.schedule(self)
+
+    def moved(self, entry: Entry) -> None:
+        """A watched query goes on under another key: watch it anew (queries.Watcher)."""
+        for query_id, watched in list(self._watched.items()):
+            if watched is entry:
+                self._watch(self._specs[query_id])
+        self.refreshed()
+
+    def update(self) -> None:
+        """Begin and finish what update can be finished now; called by Sessions."""
+        machine = self._machine
+        if machine.is_closed or self._exact is not None:
+            return
+        if machine.computing is None:
+            if not machine.wants_update:
+                return
+            self._adopt(machine.plan_update())
+        plan = machine.computing
+        assert plan is not None
+        ts = self._common_ts(plan)
+        if ts is None:
+            self._wait(plan)
+        else:
+            self._finish(
+                plan,
+                ts,
+                {
+                    query_id: entry.result
+                    for query_id, entry in self._watched.items()
+                    if entry.result is not None
+                },
+            )
+
+    def _adopt(self, plan: UpdatePlan) -> None:
+        """Watch what the plan's query set holds."""
+        for query_id in plan.removed:
+            self._unwatch(query_id)
+        caller = Caller(plan.identity, plan.is_admin)
+        changed = caller != self._caller_shown
+        self._caller_shown = caller
+        for spec in plan.queries:
+            if changed or spec.query_id not in self._watched:
+                self._watch(spec)
+        self._fruitless = 0
+
+    def _watch(self, spec: QuerySpec) -> None:
+        self._unwatch(spec.query_id)
+        self._specs[spec.query_id] = spec
+        self._watched[spec.query_id] = self._queries.watch(
+            _path_of(spec.path), spec.arguments, self._caller_shown, spec.journal, self
+        )
+
+    def _unwatch(self, query_id: int) -> None:
+        entry = self._watched.pop(query_id, None)
+        self._shown.pop(query_id, None)
+        if entry is not None and entry not in self._watched.values():
+            self._queries.unwatch(entry, self)
+
+    def _common_ts(self, plan: UpdatePlan) -> int | None:
+        """The newest ts at which all results are valid and which the client may be shown."""
+        low, high = plan.minimum_ts, self._queries.matched
+        if low > self._engine.durable_ts:
+            return self._engine.durable_ts
+        for entry in self._watched.values():
+            if entry.result is None:
+                return None
+            low = max(low, entry.ts)
+            stale_from = entry.stale_from
+            if stale_from is not None and stale_from <= high:
+                high = stale_from - 1
+        return high if low <= high else None
+
+    def _wait(self, plan: UpdatePlan) -> None:
+        """Have what is stale run again; when that never meets, run everything at one exact ts."""
+        matched = self._queries.matched
+        for entry in self._watched.values():
+            if not entry.is_valid_at(matched):
+                self._queries.refresh(entry)
+        self._sessions.wait(self)
+        self._fruitless += 1
+        if self._fruitless > STARVING_ATTEMPTS and plan.minimum_ts <= matched:
+            self._exact = asyncio.get_running_loop().create_task(self._run_exactly(plan, matched))
+
+    async def _run_exactly(self, plan: UpdatePlan, ts: int) -> None:
+        results: dict[int, QueryResult] = {}
+        for query_id, entry in list(self._watched.items()):
+            exact = entry if entry.is_valid_at(ts) else await self._queries.exact(entry, ts)
+            assert exact.result is not None
+            results[query_id] = exact.result
+        self._exact = None
+        self._finish(plan, ts, results)
+
+    def _finish(self, plan: UpdatePlan, ts: int, results: dict[int, QueryResult]) -> None:
+        for query_id, result in results.items():
+            spec = self._specs.get(query_id)
+            if spec is not None and spec.journal != result.journal:
+                self._specs[query_id] = msgspec.structs.replace(spec, journal=result.journal)
+        self._shown = results
+        self._fruitless = 0
+        self._perform(self._machine.finish_update(plan, ts, results, self._now_ms()))
+
+
+def _path_of(text: str) -> str:
+    """The path in one spelling; one that can't be read stays as it is and finds no function."""
+    try:
+        return str(parse(text))
+    except CallerError:
+        return text
+
+
+def _call_result(answer: Answer) -> CallResult:
+    return CallResult(
+        answer.ts,
+        answer.value,
+        answer.error_message,
+        answer.error_data,
+        answer.log_lines,
+        recorded=answer.recorded,
+    )
+
+
+class Sessions:
+    """All live connections: who has an update to make, and the passing of time."""
+
+    def __init__(self, engine: Engine, authenticator: Authenticator) -> None:
+        self.engine = engine
+        self.authenticator = authenticator
+        self._live: dict[SessionDriver, None] = {}
+        self._due: dict[SessionDriver, None] = {}
+        self._waiting: dict[SessionDriver, None] = {}
+        self._is_scheduled = False
+        engine.on_matched(self._matched)
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def open(
+        self, client: ClientKind, socket: Socket, limits: SessionLimits | None = None
+    ) -> SessionDriver:
+        """A new connection."""
+        driver = SessionDriver(self, client, socket, limits)
+        self._live[driver] = None
+        return driver
+
+    def remove(self, driver: SessionDriver) -> None:
+        """The connection is gone."""
+        self._live.pop(driver, None)
+        self._due.pop(driver, None)
+        self._waiting.pop(driver, None)
+
+    def schedule(self, driver: SessionDriver) -> None:
+        """The session has an update to make, after everything that happens in this step."""
+        self._due[driver] = None
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._run_due)
+
+    def _run_due(self) -> None:
+        self._is_scheduled = False
+        due, self._due = self._due, {}
+        for driver in due:
+            driver.update()
+
+    def wait(self, driver: SessionDriver) -> None:
+        """The session's update waits for results or for the matched watermark."""
+        self._waiting[driver] = None
+
+    def _matched(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for driver in waiting:
+            self.schedule(driver)
+
+    def tick(self) -> None:
+        """Let time pass for every connection; call it about once a second."""
+        now_ms = self.engine.clock.now_ns() // 1_000_000
+        for driver in list(self._live):
+            driver.tick(now_ms)
+
+    def close_all(self, code: int, reason: str) -> None:
+        """The server stops."""
+        for driver in list(self._live):
+            driver.end(code, reason)

@@ -1,0 +1,190 @@
+"""`syncline dev`: the whole deployment in one process beside Postgres and the executors.
+
+Serves HTTP and WebSocket on one loopback port, keeps all data in one folder, pushes the functions
+at start and again after every save, and stops cleanly on Ctrl-C.
+"""
+
+import asyncio
+import errno
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from syncline.drivers.admin_key import admin_key
+from syncline.drivers.engine import Engine
+from syncline.drivers.session_driver import Sessions
+from syncline.errors import CallerError
+from syncline.local.bundle_store import BundleStore
+from syncline.local.console import DevConsole
+from syncline.local.embedded_postgres import EmbeddedPostgres
+from syncline.local.executor_pool import ExecutorPool
+from syncline.local.http_api import make_http_api
+from syncline.local.http_server import make_app
+from syncline.local.memory_documents import MemoryDocuments
+from syncline.local.memory_interest import MemoryInterest
+from syncline.local.reload import push_and_report, watch
+from syncline.local.system_clock import SystemClock, SystemEntropy
+from syncline.postgres.log import PostgresLog
+
+HOST = "127.0.0.1"
+POSTGRES_CHECK_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class DevOptions:
+    """What `syncline dev` was asked for."""
+
+    functions: Path
+    data: Path
+    port: int = 3210
+    watch: bool = True
+    executors: int = 2
+
+
+def deployment_secret(data: Path) -> bytes:
+    """The secret that admin keys are made from; created with the data folder, mode 0600."""
+    path = data / "secret"
+    if not path.exists():
+        data.mkdir(parents=True, exist_ok=True)
+        partial = data / "secret.partial"
+        partial.touch(mode=0o600)
+        partial.write_text(secrets.token_hex(32))
+        partial.rename(path)
+    return bytes.fromhex(path.read_text().strip())
+
+
+class DevServer:
+    """One running `syncline dev`."""
+
+    def __init__(self, options: DevOptions, console: DevConsole) -> None:
+        self._options = options
+        self._console = console
+        self._entropy = SystemEntropy()
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self) -> int:
+        """Start, serve until stopped, stop; returns the exit code."""
+        options = self._options
+        self._listener = listen(options.port)
+        secret = deployment_secret(options.data)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
+        postgres = EmbeddedPostgres(options.data)
+        conninfo = await asyncio.to_thread(postgres.start)
+        try:
+            engine = await self._start_engine(conninfo)
+            try:
+                await self._serve(engine, postgres, secret)
+            finally:
+                await engine.close()
+        finally:
+            await asyncio.to_thread(postgres.stop)
+            self._console.say("Stopped.")
+        return 0
+
+    async def _start_engine(self, conninfo: str) -> Engine:
+        options = self._options
+        engine = Engine(
+            name="local",
+            log=PostgresLog(conninfo),
+            documents=MemoryDocuments(),
+            interest=MemoryInterest(),
+            runner=ExecutorPool(options.executors),
+            bundles=BundleStore(options.data / "bundles"),
+            clock=SystemClock(),
+            entropy=self._entropy,
+            url=f"http://{HOST}:{options.port}",
+        )
+        engine.on_failure = self._failed
+        await engine.start()
+        return engine
+
+    def _failed(self, error: BaseException) -> None:
+        """A background part of the server died: say so and stop rather than serve half."""
+        loop = asyncio.get_running_loop()
+        loop.call_exception_handler({"message": "The server failed", "exception": error})
+        self._stop.set()
+
+    async def _serve(self, engine: Engine, postgres: EmbeddedPostgres, secret: bytes) -> None:
+        options = self._options
+        api = make_http_api(engine, secret, options.data, self._entropy)
+        await api.start()
+        app = make_app(Sessions(engine, api.authenticator), api)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, self._listener).start()
+            self._console.say(f"Syncline is running at {engine.url}", "bold")
+            self._console.say(f"Admin key: {admin_key(engine.name, secret)}")
+            engine.on_log(self._console.call)
+            await push_and_report(engine, options.functions, self._console)
+            self._start(self._supervise(postgres))
+            if options.watch:
+                self._start(watch(engine, options.functions, self._console, self._stop))
+            await self._stop.wait()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await runner.cleanup()
+            await api.close()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
+
+    async def _supervise(self, postgres: EmbeddedPostgres) -> None:
+        """Start Postgres again when it died; the log reconnects by itself."""
+        while True:
+            await asyncio.sleep(POSTGRES_CHECK_SECONDS)
+            if not postgres.is_alive():
+                self._console.error("Postgres has stopped; starting it again.")
+                await asyncio.to_thread(postgres.restart)
+
+
+def listen(port: int) -> socket.socket:
+    """A listening socket on loopback, taken before anything else is started."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise port_taken(port) from error
+        raise
+    return listener
+
+
+def port_taken(port: int) -> CallerError:
+    """The message for a port in use."""
+    return CallerError(
+        "PortTaken",
+        f"Port {port} on {HOST} is in use, perhaps by another `syncline dev`. "
+        f"Stop that, or choose another port with --port {port + 10}.",
+    )
+
+
+def run_dev_server(options: DevOptions) -> int:
+    """Run until Ctrl-C; returns the exit code. SynclineError: a clear reason not to start."""
+    if sys.platform != "win32":
+        import uvloop
+
+        runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    else:
+        runner = asyncio.Runner()
+    with runner:
+        return runner.run(_run(options))
+
+
+async def _run(options: DevOptions) -> int:
+    return await DevServer(options, DevConsole()).run()

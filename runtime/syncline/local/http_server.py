@@ -1,0 +1,135 @@
+"""The embedded server's front door: WebSocket connections and the HTTP API on one port."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from syncline.drivers.http_api import HttpApi
+from syncline.drivers.session_driver import SessionDriver, Sessions
+from syncline.errors import CallerError
+from syncline.limits import CLIENT_MESSAGE_BYTES_MAX
+from syncline.local.connection import Outbox
+from syncline.local.http_api import answer
+from syncline.sync.client_kind import client_kind
+
+TICK_SECONDS = 1.0
+PROTOCOL_PING_SECONDS = 30.0
+"""Seconds between WebSocket pings that find dead peers; ours, a quarter of the idle limit."""
+
+
+class Connection:
+    """One WebSocket: the session's socket, and the loop that reads from it."""
+
+    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.WriteTransport) -> None:
+        self._socket = socket
+        self._outbox = Outbox(transport)
+        self._transport = transport
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the transport has not handed to the network yet."""
+        return self._outbox.unsent_bytes
+
+    def send(self, messages: tuple[bytes, ...]) -> bool:
+        """Send text messages in order. False: the client reads too slowly."""
+        return self._outbox.send(messages)
+
+    def close(self, code: int | None, reason: str) -> None:
+        """Start the closing handshake; a peer that does not take part is cut off."""
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close(code, reason))
+
+    async def _close(self, code: int | None, reason: str) -> None:
+        try:
+            async with asyncio.timeout(5):
+                await self._socket.close(
+                    code=WSCloseCode.OK if code is None else code, message=reason.encode()
+                )
+        except TimeoutError:
+            self._transport.abort()
+
+    async def read(self, driver: SessionDriver) -> None:
+        """Hand every message to the session until the connection ends."""
+        async for message in self._socket:
+            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                driver.receive(message.data)
+            elif message.type is WSMsgType.PING:
+                await self._socket.pong(message.data)
+            elif message.type is WSMsgType.PONG:
+                driver.pong()
+            else:
+                break
+
+
+def make_app(sessions: Sessions, api: HttpApi) -> web.Application:
+    """The aiohttp application."""
+    # The API itself limits and reads bodies, so that its answer has the documented form.
+    app = web.Application(client_max_size=0, handler_args={"auto_decompress": True})
+
+    async def connect(request: web.Request) -> web.StreamResponse:
+        try:
+            kind = client_kind(
+                request.match_info.get("version"), request.headers.get("Convex-Client")
+            )
+        except CallerError as error:
+            return web.json_response({"code": error.code, "message": error.message}, status=400)
+        socket = web.WebSocketResponse(
+            compress=False,
+            max_msg_size=CLIENT_MESSAGE_BYTES_MAX,
+            autoping=False,
+            heartbeat=PROTOCOL_PING_SECONDS,
+            decode_text=False,
+        )
+        if not socket.can_prepare(request).ok:
+            return web.json_response(
+                {
+                    "code": "WebSocketRequired",
+                    "message": "This address takes WebSocket connections only.",
+                },
+                status=400,
+            )
+        await socket.prepare(request)
+        transport = request.transport
+        if not isinstance(transport, asyncio.WriteTransport):
+            return socket
+        connection = Connection(socket, transport)
+        driver = sessions.open(kind, connection)
+        try:
+            await connection.read(driver)
+        finally:
+            driver.closed()
+        return socket
+
+    async def call(request: web.Request) -> web.StreamResponse:
+        return await answer(api, request)
+
+    app.router.add_get("/api/sync", connect)
+    app.router.add_get("/api/{version:[0-9][^/]*}/sync", connect)
+    app.router.add_route("*", "/{path:.*}", call)
+    app.cleanup_ctx.append(_ticking(sessions))
+    app.on_shutdown.append(lambda _: _say_goodbye(sessions))
+    return app
+
+
+async def _say_goodbye(sessions: Sessions) -> None:
+    sessions.close_all(WSCloseCode.GOING_AWAY, "ServerStopping")
+    await asyncio.sleep(0)
+
+
+def _ticking(sessions: Sessions) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def context(_: web.Application) -> AsyncIterator[None]:
+        async def tick() -> None:
+            while True:
+                await asyncio.sleep(TICK_SECONDS)
+                sessions.tick()
+
+        task = asyncio.get_running_loop().create_task(tick())
+        yield
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    return context

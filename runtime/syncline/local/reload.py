@@ -1,0 +1,46 @@
+"""Hot reload: push again when a file of the functions folder was saved."""
+
+import asyncio
+from pathlib import Path
+
+from watchfiles import Change, awatch  # pyright: ignore[reportUnknownVariableType] - trio
+
+from syncline.drivers.engine import Engine
+from syncline.drivers.push import PushReport
+from syncline.errors import SynclineError
+from syncline.local.console import DevConsole
+
+
+def _is_source(_: Change, path: str) -> bool:
+    return path.endswith(".py") and "__pycache__" not in path and "_generated" not in path
+
+
+async def push_and_report(engine: Engine, functions: Path, console: DevConsole) -> bool:
+    """Push once; a failure is printed and the last good version keeps serving."""
+    try:
+        report = await engine.push(functions)
+    except SynclineError as error:
+        console.error(f"Push failed: {error}")
+        if engine.spec().functions:
+            console.error("The last good version keeps serving.")
+        return False
+    _say(report, engine, console)
+    return True
+
+
+def _say(report: PushReport, engine: Engine, console: DevConsole) -> None:
+    count = len([f for f in engine.spec().functions if not f.path.startswith("_system/")])
+    console.say(f"Functions ready: {count} functions, bundle {report.bundle[:12]}", "green")
+    for label, names in (
+        ("added index", report.added_indexes),
+        ("removed index", report.removed_indexes),
+        ("validated table", report.validated_tables),
+    ):
+        for name in names:
+            console.say(f"  {label} {name}", "dim")
+
+
+async def watch(engine: Engine, functions: Path, console: DevConsole, stop: asyncio.Event) -> None:
+    """Push after every save until `stop` is set."""
+    async for _ in awatch(  # pyright: ignore[reportUnknownVariableType] # its trio variantfunctions, watch_filter=_is_source, stop_event=stop, debounce=200):
+        await push_and_report(engine, functions, console)
