@@ -62,6 +62,11 @@ class SnapshotReader:
             raise ImportFileError("InvalidImport", f"The file is not a zip: {error}") from error
         self._prefix = self._find_prefix()
         self.tables: tuple[SnapshotTable, ...] = tuple(self._read_tables())
+        if not self.tables and f"{self._prefix}{_TABLES}/{_DOCUMENTS}" not in self._names():
+            raise ImportFileError(
+                "InvalidImport",
+                f"The zip holds no snapshot: there is no <table>/{_DOCUMENTS} in it.",
+            )
 
     def _find_prefix(self) -> str:
         """The folder that everything lies in when somebody zipped the unpacked folder again."""
