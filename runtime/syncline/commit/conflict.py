@@ -7,25 +7,20 @@ commit wrote a key with lo <= key < hi, compared as bytes (architecture.md, "Wor
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
-from syncline.index.key_range import KeyRange
+from syncline.index.key_range import KeyRange, merge
 
 
 class MergedRanges:
-    """Ranges sorted and merged so that one bisection tells whether a key lies in any of them."""
+    """Ranges made disjoint and sorted, so that one bisection tells whether a key lies in one."""
 
     __slots__ = ("ends", "starts")
 
     def __init__(self, ranges: Sequence[KeyRange]) -> None:
         self.starts: list[bytes] = []
         self.ends: list[bytes] = []
-        for lo, hi in sorted((each.lo, each.hi) for each in ranges):
-            if lo >= hi:
-                continue
-            if self.ends and lo <= self.ends[-1]:
-                self.ends[-1] = max(self.ends[-1], hi)
-            else:
-                self.starts.append(lo)
-                self.ends.append(hi)
+        for each in merge(ranges):
+            self.starts.append(each.lo)
+            self.ends.append(each.hi)
 
     def __contains__(self, key: bytes) -> bool:
         at = bisect_right(self.starts, key)

@@ -76,6 +76,15 @@ class Commit:
     call: bytes
 
 
+def payload_bytes(call: bytes, changes: Sequence[DocumentChange]) -> int:
+    """How much a commit weighs in a page of the tail: its bytes and some for its numbers."""
+    size = len(call) + 200
+    for change in changes:
+        size += 100 + len(change.before or b"") + len(change.after or b"")
+        size += sum(map(len, change.keys_before)) + sum(map(len, change.keys_after))
+    return size
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """A commit that a caller stands on; Position(0, 0) is before the first."""
@@ -110,6 +119,13 @@ class Recorded:
     ts: int
 
 
+REFUSED_IDENTITY = "This request id belongs to a call of another identity."
+"""Why Refused: (session, request) is recorded under another identity."""
+
+REFUSED_PRUNED = "This request id is older than what the log remembers; it is never run again."
+"""Why Refused: the request lies at or below the floor that pruning raised for its session."""
+
+
 @dataclass(frozen=True, slots=True)
 class Duplicate:
     """(session, request) was settled before; this is what was recorded then."""
@@ -137,7 +153,10 @@ class TooOld:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Never to be run: another identity's request, or one whose record has been pruned."""
+    """Never to be run: another identity's request, or one whose record has been pruned.
+
+    `reason` is REFUSED_IDENTITY or REFUSED_PRUNED.
+    """
 
     reason: str
 

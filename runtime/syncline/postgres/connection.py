@@ -1,0 +1,120 @@
+"""One psycopg connection that comes back after it was lost, and turns loss into LogUnavailable.
+
+Calls on it queue up. Whatever goes wrong in the middle of one (the server is gone, the caller was
+cancelled) leaves the outcome in doubt: the connection is dropped then, never used half-way, and
+the next call makes a new one.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.adapt import Buffer, Dumper, Loader
+from psycopg.pq import Format
+from psycopg.rows import TupleRow
+
+from syncline.ports import LogUnavailable
+
+# Generic plans by index: a plan made for the values at hand costs more than the routine itself,
+# and one made while a table was empty must not scan it when it has grown.
+_SETTINGS = (
+    ("synchronous_commit", "on"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("jit", "off"),
+    ("bytea_output", "hex"),
+    ("timezone", "UTC"),
+)
+_OPTIONS = " ".join(f"-c {name}={value}" for name, value in _SETTINGS)
+
+
+class EncodedItems(bytes):
+    """A parameter that already is the binary form of `syncline.item[]`."""
+
+
+class _EncodedItemsDumper(Dumper):
+    format = Format.BINARY
+    oid = 0  # the cast in the statement says which type it is
+
+    def dump(self, obj: EncodedItems) -> Buffer:
+        return obj
+
+
+class _JsonBytes(Loader):
+    """Documents are handed on as the bytes that they are stored as."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> bytes:
+        return bytes(data)
+
+
+@contextmanager
+def losses() -> Generator[None]:
+    """Turns psycopg's errors about a lost or unwilling server into LogUnavailable."""
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise LogUnavailable(
+            "LogUnavailable", f"The log's database can't be reached: {error}"
+        ) from error
+
+
+async def connect(conninfo: str) -> AsyncConnection[TupleRow]:
+    """An autocommit connection with our settings, loaders and dumpers."""
+    connection = await AsyncConnection.connect(
+        conninfo,
+        autocommit=True,
+        options=_OPTIONS,
+        application_name="syncline",
+        connect_timeout=10,
+        keepalives_idle=30,
+        tcp_user_timeout=15_000,
+    )
+    connection.adapters.register_dumper(EncodedItems, _EncodedItemsDumper)
+    connection.adapters.register_loader("json", _JsonBytes)
+    return connection
+
+
+class Connection:
+    """A connection that is made when first used and made again after it was lost."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._turn = asyncio.Lock()
+        self._connection: AsyncConnection[TupleRow] | None = None
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncGenerator[AsyncConnection[TupleRow]]:
+        """The connection for one call alone.
+
+        Raises:
+            LogUnavailable: it could not be made, or was lost meanwhile.
+        """
+        async with self._turn:
+            try:
+                with losses():
+                    if self._connection is None:
+                        self._connection = await connect(self._conninfo)
+                    yield self._connection
+            except BaseException:
+                await self.close()
+                raise
+
+    async def rows(
+        self, statement: LiteralString, parameters: Sequence[Any] = ()
+    ) -> list[TupleRow]:
+        """Run one prepared statement in its own transaction; rows, if any, come in binary."""
+        async with self.turn() as connection:
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(statement, parameters, prepare=True)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def close(self) -> None:
+        """Drop the connection, if there is one; the next call makes another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()

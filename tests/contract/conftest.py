@@ -1,0 +1,14 @@
+"""One Postgres server for all contract tests of a run."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from syncline.local.embedded_postgres import EmbeddedPostgres
+from tests.contract.log_backends import running_postgres
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
