@@ -1,5 +1,6 @@
-"""The built-in `_system/...` functions: ordinary decorated functions that only admins may call.
+"""The functions that every deployment has, `_system/...`: for admins and for the server itself.
 
-A module `cli/tables.py` here serves `_system/cli/tables:...`; every bundle has all of them
-(`registration/system_functions.py`).
+They are ordinary queries and mutations, except that they may write system tables and keep the
+`_id` and `_creationTime` of documents that they insert. `cli/` answers the official command line
+under the names that it asks for (convex-protocol.md 7.2); the rest is ours.
 """

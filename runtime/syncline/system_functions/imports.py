@@ -1,0 +1,149 @@
+"""What the importer reads and writes, one transaction each (drivers/importer.py)."""
+
+from typing import TYPE_CHECKING, Any
+
+from syncline.errors import ApplicationError, SynclineError
+from syncline.registration.decorators import mutation, query
+from syncline.registration.types import Id
+from syncline.schema.catalog import FIRST_USER_TABLE
+
+if TYPE_CHECKING:
+    from syncline import MutationCtx, QueryCtx
+
+UNFINISHED = ("uploaded", "in_progress")
+
+
+@mutation
+async def create(
+    ctx: "MutationCtx", format: str, mode: str, file: str, tableName: str | None = None
+) -> str:
+    """Note an uploaded file; returns the import's id."""
+    row = {"format": format, "mode": mode, "tableName": tableName, "file": file}
+    return await ctx.db.insert("_snapshot_imports", {**row, "state": {"state": "uploaded"}})
+
+
+@mutation
+async def set_state(ctx: "MutationCtx", importId: Id, state: Any) -> None:
+    """Change an import's state, in a form of convex-protocol 7.2."""
+    await ctx.db.patch(importId, {"state": state})
+
+
+@mutation
+async def confirm(ctx: "MutationCtx", importId: Id) -> dict[str, Any]:
+    """Let an import go on that waits for it; returns its row."""
+    row = await ctx.db.system.get(importId)
+    if row is None or row["state"]["state"] != "waiting_for_confirmation":
+        raise ApplicationError("This import is not waiting for a confirmation.")
+    state = {"state": "in_progress", "progress_message": "Importing"}
+    await ctx.db.patch(importId, {"state": state})
+    return row
+
+
+@mutation
+async def fail_interrupted(ctx: "MutationCtx") -> None:
+    """Mark what was going on when the server stopped as failed."""
+    message = "The server stopped in the middle; start again."
+    for row in await ctx.db.system.query("_snapshot_imports").collect():
+        if row["state"]["state"] in UNFINISHED:
+            state = {"state": "failed", "error_message": message}
+            await ctx.db.patch(row["_id"], {"state": state})
+    for row in await ctx.db.system.query("_exports").collect():
+        if row["state"] in {"requested", "in_progress"}:
+            await ctx.db.patch(row["_id"], {"state": "failed", "error_message": message})
+
+
+@query
+async def inspect(ctx: "QueryCtx", tables: list[str]) -> list[str]:
+    """Which of the tables hold documents."""
+    return [name for name in tables if await ctx.db.query(name).first() is not None]
+
+
+@mutation
+async def clear_batch(ctx: "MutationCtx", table: str, limit: int) -> int:
+    """Delete up to `limit` documents; returns how many it were."""
+    documents = await ctx.db.query(table).take(limit)
+    for document in documents:
+        await ctx.db.delete(document["_id"])
+    return len(documents)
+
+
+@mutation
+async def prepare(ctx: "MutationCtx", tables: list[Any], append: bool) -> None:
+    """Give tables the numbers that the ids of the documents to come are made of.
+
+    A table that is missing is made with its number; an empty one with another number is made
+    anew, with its indexes and validator. ApplicationError when that can't be.
+    """
+    rows = {row["name"]: row for row in await ctx.db.system.query("_tables").collect()}
+    moved = [
+        table
+        for table in tables
+        if table["number"] is not None
+        and (rows.get(table["name"]) or {}).get("number") != table["number"]
+    ]
+    for table in moved:
+        row = rows.pop(table["name"], None)
+        if row is not None:
+            await _require_movable(ctx, row, table["number"], append)
+            await ctx.db.delete(row["_id"])
+            table["row"] = row
+    taken = {row["number"]: name for name, row in rows.items()}
+    for table in moved:
+        name, number = table["name"], int(table["number"])
+        if number < FIRST_USER_TABLE:
+            raise ApplicationError(f"`{name}`: {number} is the number of a system table.")
+        if number in taken:
+            raise ApplicationError(
+                f"The ids of `{name}` belong to table number {number}, which is `{taken[number]}` "
+                "here. Import into an empty deployment, or leave the `_id`s out."
+            )
+        taken[number] = name
+        await ctx.db.insert("_tables", {**_definition(name, table.get("row")), "number": number})
+
+
+async def _require_movable(
+    ctx: "MutationCtx", row: dict[str, Any], number: int, append: bool
+) -> None:
+    name = row["name"]
+    if append or await ctx.db.query(name).first() is not None:
+        raise ApplicationError(
+            f"The ids in the file belong to table number {number}, but `{name}` has number "
+            f"{row['number']} and holds documents. Replace them, or leave the `_id`s out."
+        )
+    if any(index["state"] == "pending" for index in row["indexes"]):
+        raise ApplicationError(f"A push is building indexes of `{name}`; import after it.")
+
+
+def _definition(name: str, row: dict[str, Any] | None) -> dict[str, Any]:
+    """A `_tables` row without number: the old one, or that of a new table."""
+    if row is not None:
+        return {field: row[field] for field in row if not field.startswith("_")}
+    return {
+        "name": name,
+        "nextOrdinal": 2,
+        "indexes": [],
+        "validator": None,
+        "pendingValidator": None,
+    }
+
+
+@mutation
+async def write_batch(
+    ctx: "MutationCtx",
+    importId: Id,
+    progress: str,
+    table: str,
+    places: list[str],
+    documents: list[Any],
+) -> None:
+    """Insert documents, `_id` and `_creationTime` kept, and note the progress.
+
+    ApplicationError: naming the place in the file of the document that can't be inserted.
+    """
+    for place, document in zip(places, documents, strict=True):
+        try:
+            await ctx.db.insert(table, document)
+        except SynclineError as error:
+            raise ApplicationError(f"{place}: {error.message}") from error
+    state = {"state": "in_progress", "progress_message": progress}
+    await ctx.db.patch(importId, {"state": state})
