@@ -1,23 +1,34 @@
 """Document ids in the official text form (convex-protocol 2.4).
 
 binary = VInt(table number) ‖ internal id (16 bytes) ‖ Fletcher-16 of both; text = lowercase
-Crockford base 32 of it, most significant bit first, the last group padded with zero bits.
+Crockford base 32 of it, most significant bit first, the last group padded with zero bits. A VInt is
+little-endian base 128, the high bit says that more follows. Ids of table numbers from 128 to 16383,
+so of every user table, have 32 characters.
 """
 
 from functools import lru_cache
+from itertools import accumulate
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 INTERNAL_ID_BYTES = 16
-_ID_CHARACTERS_MIN = 31
-_ID_CHARACTERS_MAX = 37
+_FOOTER_BYTES = 2
 _TABLE_NUMBER_MAX = 2**32 - 1
 
-_TO_BASE32_INT = str.maketrans(ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _PAIRS = [a + b for a in ALPHABET for b in ALPHABET]
+_DIGITS = ALPHABET.encode()
+_TO_PYTHON_DIGITS = bytes.maketrans(_DIGITS, b"0123456789abcdefghijklmnopqrstuv")
+
+# Characters of an id -> bytes of its binary form, for VInts of 1 to 5 bytes.
+_BYTES_OF_LENGTH = {
+    -(-(vint + INTERNAL_ID_BYTES + _FOOTER_BYTES) * 8 // 5): vint
+    + INTERNAL_ID_BYTES
+    + _FOOTER_BYTES
+    for vint in range(1, 6)
+}
 
 
 @lru_cache(maxsize=1024)
-def _vint(number: int) -> bytes:
+def _encode_vint(number: int) -> bytes:
     if not 0 < number <= _TABLE_NUMBER_MAX:
         raise ValueError(f"A table number is 1 to 2^32 - 1, got {number}")
     data = bytearray()
@@ -30,55 +41,53 @@ def _vint(number: int) -> bytes:
 
 def _fletcher16(data: bytes) -> bytes:
     """Both running sums modulo 256; the second is the sum of the first over all positions."""
-    length = len(data)
-    total = sum(data) & 255
-    weighted = sum(byte * (length - at) for at, byte in enumerate(data)) & 255
-    return bytes((total, weighted))
+    return bytes((sum(data) & 255, sum(accumulate(data)) & 255))
 
 
 def encode_id(table_number: int, internal: bytes) -> str:
     """The id of a document: 31 to 37 characters. ValueError on a bad table number or length."""
     if len(internal) != INTERNAL_ID_BYTES:
         raise ValueError(f"An internal id has {INTERNAL_ID_BYTES} bytes, got {len(internal)}")
-    body = _vint(table_number) + internal
+    body = _encode_vint(table_number) + internal
     data = body + _fletcher16(body)
     bits = len(data) * 8
-    groups = -(-bits // 10)
-    number = int.from_bytes(data, "big") << (groups * 10 - bits)
-    text = "".join([_PAIRS[number >> shift & 1023] for shift in range(groups * 10 - 10, -1, -10)])
+    padded = -(-bits // 10) * 10
+    number = int.from_bytes(data, "big") << (padded - bits)
+    text = "".join([_PAIRS[number >> shift & 1023] for shift in range(padded - 10, -1, -10)])
     return text[: -(-bits // 5)]
 
 
 def decode_id(text: str) -> tuple[int, bytes] | None:
     """(table number, internal id); None for anything that `encode_id` would not have written."""
-    length = len(text)
-    if not _ID_CHARACTERS_MIN <= length <= _ID_CHARACTERS_MAX or not text.isascii():
+    # The length comes first: only short texts are remembered.
+    return _decode(text) if len(text) in _BYTES_OF_LENGTH else None
+
+
+@lru_cache(maxsize=8192)
+def _decode(text: str) -> tuple[int, bytes] | None:
+    """Remembered, because the ids that documents refer to come again and again."""
+    if not text.isascii():
         return None
-    if not set(text) <= _CHARACTERS:
+    digits = text.encode()
+    if digits.translate(None, _DIGITS):
         return None
-    data_length = length * 5 // 8
-    number = int(text.translate(_TO_BASE32_INT), 32)
-    padding = length * 5 - data_length * 8
+    length = _BYTES_OF_LENGTH[len(text)]
+    padding = len(text) * 5 - length * 8
+    number = int(digits.translate(_TO_PYTHON_DIGITS), 32)
     if number & ((1 << padding) - 1):
         return None
-    data = (number >> padding).to_bytes(data_length, "big")
-    body, footer = data[:-2], data[-2:]
-    prefix, internal = body[:-INTERNAL_ID_BYTES], body[-INTERNAL_ID_BYTES:]
-    table_number = _decode_vint(prefix)
-    if table_number is None or _fletcher16(body) != footer:
+    data = (number >> padding).to_bytes(length, "big")
+    body = data[:-_FOOTER_BYTES]
+    table_number = _decode_vint(body[:-INTERNAL_ID_BYTES])
+    if table_number is None or _fletcher16(body) != data[-_FOOTER_BYTES:]:
         return None
-    return table_number, internal
-
-
-_CHARACTERS = frozenset(ALPHABET)
+    return table_number, body[-INTERNAL_ID_BYTES:]
 
 
 def _decode_vint(data: bytes) -> int | None:
     number = 0
     for at, byte in enumerate(data):
         number |= (byte & 127) << (7 * at)
-        if bool(byte & 128) == (at == len(data) - 1):
-            return None
-    if not 0 < number <= _TABLE_NUMBER_MAX or _vint(number) != data:
+    if not 0 < number <= _TABLE_NUMBER_MAX or _encode_vint(number) != data:
         return None
     return number
