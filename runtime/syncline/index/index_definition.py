@@ -6,8 +6,9 @@ _creationTime ‖ encoded document id. Every table has by_id (ordinal 0: id only
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from syncline.errors import DeveloperError
 from syncline.index.key_encoding import MISSING, Indexed, encode_value
@@ -24,7 +25,11 @@ RESERVED_INDEX_NAMES = frozenset({"by_id", "by_creation_time"})
 
 @dataclass(frozen=True, slots=True)
 class IndexDefinition:
-    """A declared index. Raises DeveloperError for names and fields that 6.5 rules out."""
+    """A declared index over field paths, without the implied _creationTime and _id.
+
+    `staged`: built without blocking the push, and not to be queried yet. Raises DeveloperError for
+    names and fields that convex-protocol 6.5 rules out.
+    """
 
     name: str
     fields: tuple[str, ...]
@@ -57,13 +62,14 @@ class IndexDefinition:
                 "IndexFieldsContainCreationTime",
                 f"Index {self.name!r} can't contain _creationTime; it is appended to every index.",
             )
-        if field.startswith("_") or not all(field.split(".")):
+        if field.startswith("_") or not all(map(is_identifier, field.split("."))):
             raise DeveloperError(
                 "InvalidIndexField",
                 f"Index {self.name!r}: {field!r} is not a field path like 'author.name'.",
             )
 
 
+@lru_cache(maxsize=4096)
 def is_identifier(name: str) -> bool:
     """A letter or underscore, then letters, digits, underscores; not only underscores (2.2)."""
     return (
@@ -92,27 +98,35 @@ def index_id(table_number: int, ordinal: int) -> bytes:
 
 def field_value(document: Mapping[str, Value], path: str) -> Indexed:
     """The value at a dotted path; MISSING when some part of it is not there."""
-    value = document.get(path, MISSING)
-    if value is not MISSING or "." not in path:
-        return value
-    current: Indexed = dict(document)
-    for name in path.split("."):
-        if not isinstance(current, dict):
+    if "." not in path:
+        return document.get(path, MISSING)
+    first, *rest = path.split(".")
+    value: Indexed = document.get(first, MISSING)
+    for name in rest:
+        if not isinstance(value, dict):
             return MISSING
-        current = current.get(name, MISSING)
-    return current
+        value = value.get(name, MISSING)
+    return value
 
 
 def entry_key(
-    index_prefix: bytes, fields: tuple[str, ...], document: Mapping[str, Value], document_id: str
+    index_prefix: bytes, fields: Sequence[str], document: Mapping[str, Value], document_id: str
 ) -> bytes:
     """The document's key in an index with these fields ("_creationTime" and the id appended)."""
-    creation_time = document["_creationTime"]
-    parts = [index_prefix]
-    parts.extend([encode_value(field_value(document, field)) for field in fields])
-    parts.append(encode_value(creation_time))
-    parts.append(encode_value(document_id))
-    return b"".join(parts)
+    return prefixed_key(index_prefix, fields, document, entry_suffix(document, document_id))
+
+
+def entry_suffix(document: Mapping[str, Value], document_id: str) -> bytes:
+    """How the document's keys end in every index but by_id: _creationTime, then the id."""
+    return encode_value(document["_creationTime"]) + encode_value(document_id)
+
+
+def prefixed_key(
+    index_prefix: bytes, fields: Sequence[str], document: Mapping[str, Value], suffix: bytes
+) -> bytes:
+    """`entry_key` for a suffix that is encoded once for all indexes of a table."""
+    values = [encode_value(field_value(document, field)) for field in fields]
+    return b"".join([index_prefix, *values, suffix])
 
 
 def by_id_key(table_number: int, document_id: str) -> bytes:

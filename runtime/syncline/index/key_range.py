@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class KeyRange:
-    """All keys k with lo <= k < hi."""
+    """All keys k with lo <= k < hi; none if lo >= hi."""
 
     lo: bytes
     hi: bytes
@@ -16,7 +16,7 @@ class KeyRange:
 
     def overlaps(self, other: "KeyRange") -> bool:
         """Whether some key lies in both."""
-        return self.lo < other.hi and other.lo < self.hi and self.lo < self.hi
+        return max(self.lo, other.lo) < min(self.hi, other.hi)
 
     @classmethod
     def point(cls, key: bytes) -> "KeyRange":
@@ -26,13 +26,16 @@ class KeyRange:
 
 def merge(ranges: Iterable[KeyRange]) -> tuple[KeyRange, ...]:
     """The same keys as sorted, disjoint, coalesced ranges; empty ranges vanish."""
+    bounds = sorted([(each.lo, each.hi) for each in ranges if each.lo < each.hi])
+    if not bounds:
+        return ()
     merged: list[KeyRange] = []
-    for each in sorted(ranges, key=lambda r: (r.lo, r.hi)):
-        if each.lo >= each.hi:
-            continue
-        if merged and each.lo <= merged[-1].hi:
-            if each.hi > merged[-1].hi:
-                merged[-1] = KeyRange(merged[-1].lo, each.hi)
-        else:
-            merged.append(each)
+    lo, hi = bounds[0]
+    for next_lo, next_hi in bounds:
+        if next_lo > hi:
+            merged.append(KeyRange(lo, hi))
+            lo, hi = next_lo, next_hi
+        elif next_hi > hi:
+            hi = next_hi
+    merged.append(KeyRange(lo, hi))
     return tuple(merged)
