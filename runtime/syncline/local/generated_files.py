@@ -1,0 +1,34 @@
+"""Writing generated types where editors and clients look for them."""
+
+from pathlib import Path
+
+from syncline.codegen.files import PYTHON_FILE, python_file, typescript_files
+from syncline.ports import BundleSpec
+
+
+def write_generated(
+    spec: BundleSpec, typescript: Path | None, functions: Path | None
+) -> list[Path]:
+    """Write the generated files; returns those that changed.
+
+    Args:
+        spec: what a bundle declares.
+        typescript: the folder for `api.js` and its types, "convex/_generated" of an app.
+        functions: the functions folder, which gets `_generated/data_model.pyi`.
+    """
+    wanted: dict[Path, str] = {}
+    if typescript is not None:
+        wanted |= {typescript / name: text for name, text in typescript_files(spec).items()}
+    if functions is not None:
+        wanted[functions / "_generated" / PYTHON_FILE] = python_file(spec)
+    changed = [path for path, text in wanted.items() if _write(path, text)]
+    return sorted(changed)
+
+
+def _write(path: Path, text: str) -> bool:
+    """Unchanged files are left alone, so that watchers and bundlers stay quiet."""
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return True
