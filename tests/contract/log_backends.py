@@ -10,7 +10,13 @@ from typing import Protocol
 
 import psycopg
 
-from syncline.commit.record import CommitRequest, DocumentChange, StoredDocument
+from syncline.commit.record import (
+    Appended,
+    CommitRequest,
+    DocumentChange,
+    Position,
+    StoredDocument,
+)
 from syncline.index.key_range import KeyRange
 from syncline.local.embedded_postgres import EmbeddedPostgres
 from syncline.ports import Log
@@ -20,8 +26,10 @@ from syncline.simulated.memory_log import MemoryLog
 SECOND_NS = 10**9
 
 
+START = Position(0, 0)
+
 AT_STANDING = -1
-"""A begin ts that the test fills in: the commit that the batch stands on."""
+"""A begin ts that `commit` fills in: that of the commit which the batch stands on."""
 
 
 class RealClock:
@@ -175,6 +183,18 @@ def ask(
         ts=ts,
         nonce=nonce if nonce is not None else 1_000_000 + number,
     )
+
+
+async def commit(
+    log: Log, *items: CommitRequest, on: Position = START, exclusive: bool = False
+) -> Appended:
+    """Append a batch that the log must judge item by item."""
+    batch = [
+        replace(item, begin_ts=on.ts) if item.begin_ts == AT_STANDING else item for item in items
+    ]
+    reply = await log.append(batch, standing_on=on, exclusive=exclusive)
+    assert isinstance(reply, Appended)
+    return reply
 
 
 async def all_documents(log: Log) -> tuple[int, dict[str, StoredDocument]]:

@@ -9,7 +9,6 @@ import pytest
 from syncline.commit.record import (
     REFUSED_IDENTITY,
     REFUSED_PRUNED,
-    Appended,
     Committed,
     Conflict,
     Duplicate,
@@ -26,20 +25,19 @@ from syncline.commit.record import (
 from syncline.index.key_range import KeyRange
 from syncline.ports import Log
 from tests.contract.log_backends import (
-    AT_STANDING,
     SECOND_NS,
+    START,
     LogBackend,
     MemoryBackend,
     PostgresBackend,
     all_documents,
     ask,
+    commit,
     keys_of,
     put,
     text_of,
     with_log,
 )
-
-START = Position(0, 0)
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -47,15 +45,6 @@ def backend(request: pytest.FixtureRequest) -> LogBackend:
     if request.param == "memory":
         return MemoryBackend()
     return PostgresBackend(request.getfixturevalue("postgres").conninfo)
-
-
-async def commit(log: Log, *items, on: Position = START, exclusive: bool = False) -> Appended:
-    batch = [
-        replace(item, begin_ts=on.ts) if item.begin_ts == AT_STANDING else item for item in items
-    ]
-    reply = await log.append(batch, standing_on=on, exclusive=exclusive)
-    assert isinstance(reply, Appended)
-    return reply
 
 
 def stamp(result: ItemResult) -> int:

@@ -107,11 +107,11 @@ class Connection:
     async def rows(
         self, statement: LiteralString, parameters: Sequence[Any] = ()
     ) -> list[TupleRow]:
-        """Run one prepared statement in its own transaction; rows, if any, come in binary."""
+        """Run one prepared statement that returns rows, in its own transaction."""
         async with self.turn() as connection:
             cursor = connection.cursor(binary=True)
             await cursor.execute(statement, parameters, prepare=True)
-            return await cursor.fetchall() if cursor.description else []
+            return await cursor.fetchall()
 
     async def close(self) -> None:
         """Drop the connection, if there is one; the next call makes another."""

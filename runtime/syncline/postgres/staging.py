@@ -25,6 +25,7 @@ STAGE_STATEMENT = """
     SELECT %s, p.ordinality + %s, syncline.now_ns(), p.content
     FROM unnest(%s::bytea[]) WITH ORDINALITY AS p (content, ordinality)
     ON CONFLICT (nonce, part) DO NOTHING
+    RETURNING part
 """
 """Parameters: nonce, number of parts before these, the parts."""
 
