@@ -20,11 +20,11 @@ from syncline.drivers.http_messages import (
     cors_headers,
     error_response,
     json_response,
-    require_client_version,
     text_response,
 )
 from syncline.errors import SynclineError
 from syncline.ports import Entropy
+from syncline.sync.client_kind import client_kind
 from syncline.timestamps import encode_timestamp
 
 BODY_BYTES_MAX: Final = 64 * 2**20
@@ -92,7 +92,8 @@ class HttpApi:
     async def _answer(self, request: HttpRequest) -> HttpResponse:
         if request.method == "OPTIONS":
             return HttpResponse(204)
-        require_client_version(request)
+        # A malformed Convex-Client header is refused before anything else happens.
+        client_kind(None, request.headers.get("convex-client"))
         if len(request.body) > BODY_BYTES_MAX:
             raise HttpError(400, "RequestTooLarge", f"At most {BODY_BYTES_MAX} bytes fit.")
         plain = self._plain(request)

@@ -3,7 +3,6 @@
 The dev server (aiohttp) and a Lambda translate to and from these.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +21,6 @@ from syncline.errors import (
 
 JSON_TYPE: Final = "application/json"
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
-
-_CLIENT_VERSION: Final = re.compile(
-    r"^[A-Za-z][A-Za-z0-9_-]*-\d+(\.\d+){0,3}([+-][0-9A-Za-z.+-]+)?$"
-)
-"""`npm-1.48.0`, `npm-cli-1.48.0`, `python-0.8.1`, `npm-1.49.0-alpha.2` (convex-protocol 3.3)."""
 
 _CORS_METHODS: Final = "GET,POST,OPTIONS,PATCH,DELETE,PUT"
 _CORS_SECONDS: Final = "86400"
@@ -92,21 +86,6 @@ def status_of(error: SynclineError) -> int:
             return 400
         case _:
             return 500
-
-
-def require_client_version(request: HttpRequest) -> None:
-    """Refuse a malformed `Convex-Client` header; none at all is fine.
-
-    Raises:
-        HttpError: 400 InvalidClientVersion.
-    """
-    version = request.headers.get("convex-client")
-    if version is not None and not _CLIENT_VERSION.match(version):
-        raise HttpError(
-            400,
-            "InvalidClientVersion",
-            f'The Convex-Client header {version[:100]!r} is not of the form "name-1.2.3".',
-        )
 
 
 def cors_headers(request: HttpRequest) -> tuple[tuple[str, str], ...]:

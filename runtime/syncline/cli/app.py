@@ -1,0 +1,44 @@
+"""The `syncline` command: its commands, and how their failures are told."""
+
+import sys
+
+import typer
+
+from syncline.cli import data_commands, function_commands, project_commands
+from syncline.cli.output import say
+from syncline.errors import SynclineError
+
+app = typer.Typer(
+    name="syncline",
+    help="Syncline: Python functions, live in every Convex client.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+app.command("init")(project_commands.init)
+app.command("dev")(project_commands.dev)
+app.command("push")(project_commands.push)
+app.command("run")(function_commands.run)
+app.command("data")(data_commands.data)
+app.command("import")(data_commands.import_)
+app.command("export")(data_commands.export)
+app.command("function-spec")(function_commands.function_spec)
+app.command("codegen")(project_commands.codegen)
+app.command("admin-key")(project_commands.admin_key)
+
+
+def main() -> None:
+    """The entry point: exit code 1 and one clear message on failure."""
+    try:
+        app()
+    except SynclineError as error:
+        say(f"Error: {error.message}", "red")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

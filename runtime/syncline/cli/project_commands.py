@@ -1,0 +1,138 @@
+"""`init`, `dev`, `push`, `admin-key`, `codegen`: a project and its deployment."""
+
+import asyncio
+import io
+import zipfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from syncline.cli.deployment_client import DeploymentClient
+from syncline.cli.new_project import write_project
+from syncline.cli.output import print_json, say
+from syncline.cli.target import (
+    DEFAULT_DATA,
+    DEFAULT_URL,
+    AdminKeyOption,
+    DataOption,
+    Target,
+    UrlOption,
+    local_admin_key,
+    resolve_target,
+)
+from syncline.errors import CallerError
+
+FunctionsOption = Annotated[Path, typer.Option(help="The folder of the functions.")]
+DEFAULT_FUNCTIONS = Path("functions")
+
+
+def init(
+    directory: Annotated[Path, typer.Argument(help="Where; made if it isn't there.")] = Path(),
+) -> None:
+    """Start a new project that runs at once."""
+    written = write_project(directory)
+    for path in written:
+        say(f"  {path}", "dim")
+    say(f"A new project is in {directory.resolve()}.", "green")
+    step = "" if directory == Path() else f"cd {directory} && "
+    say(f"Next: {step}syncline dev")
+
+
+def dev(
+    functions: FunctionsOption = DEFAULT_FUNCTIONS,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="The port on 127.0.0.1.")] = 3210,
+    data: DataOption = DEFAULT_DATA,
+    watch: Annotated[bool, typer.Option(help="Push again after every save.")] = True,
+) -> None:
+    """Run the local deployment: push the functions, watch them, show what they do."""
+    from syncline.local.dev_server import DevOptions, run_dev_server
+
+    if not functions.is_dir():
+        raise CallerError(
+            "FunctionsFolderMissing",
+            f"There is no folder {functions}: `syncline init` makes an example, --functions names "
+            "another one.",
+        )
+    options = DevOptions(functions=functions, data=data, port=port, watch=watch)
+    raise typer.Exit(run_dev_server(options))
+
+
+def admin_key(
+    data: DataOption = DEFAULT_DATA,
+    json: Annotated[bool, typer.Option("--json", help="Print URL and key as JSON.")] = False,
+) -> None:
+    """Print the local deployment's admin key.
+
+    For the official command line, set CONVEX_SELF_HOSTED_URL and CONVEX_SELF_HOSTED_ADMIN_KEY.
+    """
+    key = local_admin_key(data)
+    print_json({"url": DEFAULT_URL, "adminKey": key}, indent=False) if json else typer.echo(key)
+
+
+def push(
+    functions: FunctionsOption = DEFAULT_FUNCTIONS,
+    json: Annotated[bool, typer.Option("--json", help="Print what changed as JSON.")] = False,
+    url: UrlOption = None,
+    admin_key: AdminKeyOption = None,
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Push functions and schema to a running deployment: all of it, or nothing."""
+    archive = pack_functions(functions)
+    report = asyncio.run(_push(resolve_target(url, admin_key, data), archive))
+    if json:
+        print_json(report, indent=False)
+        return
+    say(f"Pushed bundle {report['bundle'][:12]}.", "green")
+    for label, names in (
+        ("changed module", report["changedModules"]),
+        ("removed module", report["removedModules"]),
+        ("added index", report["addedIndexes"]),
+        ("removed index", report["removedIndexes"]),
+        ("validated table", report["validatedTables"]),
+    ):
+        for name in names:
+            say(f"  {label} {name}", "dim")
+
+
+def pack_functions(folder: Path) -> bytes:
+    """A zip of the Python files of a functions folder. Raises CallerError: there are none."""
+    files = sorted(
+        path
+        for path in folder.rglob("*.py")
+        if not any(part.startswith(".") or part == "__pycache__" for part in path.parts)
+    )
+    if not files:
+        raise CallerError("NoFunctions", f"There are no Python files in {folder}.")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in files:
+            archive.write(path, path.relative_to(folder).as_posix())
+    return buffer.getvalue()
+
+
+async def _push(target: Target, archive: bytes) -> dict[str, Any]:
+    async with DeploymentClient.open(target) as client:
+        return orjson.loads(await client.post("/api/syncline/push", archive))
+
+
+def codegen(
+    functions: FunctionsOption = DEFAULT_FUNCTIONS,
+    out: Annotated[
+        Path, typer.Option(help="The folder for api.js, api.d.ts and dataModel.d.ts.")
+    ] = Path("convex/_generated"),
+    stubs: Annotated[
+        bool, typer.Option(help="Write _generated/data_model.pyi into the functions too.")
+    ] = True,
+) -> None:
+    """Generate typed references to functions and tables; no deployment is needed."""
+    from syncline.local.generated_files import write_generated
+    from syncline.registration.loader import load_bundle
+
+    spec = load_bundle(functions, "codegen").spec
+    changed = write_generated(spec, out, functions if stubs else None)
+    for path in changed:
+        say(f"Wrote {path}")
+    if not changed:
+        say("Everything is up to date.")
