@@ -86,10 +86,10 @@ def _load_module(package: str, name: str, project: Project) -> ModuleType:
         return importlib.import_module(f"{package}.{name}" if name else package)
     except DeveloperError as error:
         place = _place(error, project.modules[name].file)
-        if place in error.message:
-            raise
-        raise DeveloperError(error.code, f"{place}: {error.message}") from error
-    except Exception as error:
+        # The decorators know only the whole path.
+        message = error.message.replace(f"{project.folder}/", "")
+        raise DeveloperError(error.code, f"{place}: {message}") from error
+    except (Exception, SystemExit) as error:
         place = _place(error, project.modules[name].file)
         text = f"{place}: {type(error).__name__}: {error}{_remedy(error, package, project)}"
         raise DeveloperError("ModuleNotLoadable", text) from error

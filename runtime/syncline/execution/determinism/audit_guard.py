@@ -25,7 +25,6 @@ _TRUSTED_READERS: Final = frozenset(
         linecache.__file__,
         str(_STANDARD_LIBRARY / "tokenize.py"),
         str(_STANDARD_LIBRARY / "zoneinfo" / "_common.py"),
-        str(_STANDARD_LIBRARY / "zoneinfo" / "_tzpath.py"),
     }
 )
 """Code of the standard library that reads source files and time zones: late imports, tracebacks and
@@ -53,10 +52,21 @@ def _hook(event: str, arguments: tuple[object, ...]) -> None:
 
 
 def _judge(state: CallState, refusal: Refusal, event: str, arguments: tuple[object, ...]) -> None:
+    if event == "open" and _is_time_zone(arguments):
+        return
     if event in _READING and _is_trusted_reader():
         return
     subject = f"({arguments[0]!r})" if arguments and isinstance(arguments[0], str) else ""
     state.refuse(refusal.tag, f"{event}{subject}", refusal.remedy)
+
+
+def _is_time_zone(arguments: tuple[object, ...]) -> bool:
+    """ZoneInfo opens its files from C, so it is known by what it opens."""
+    zoneinfo = sys.modules.get("zoneinfo")
+    path = arguments[0]
+    if zoneinfo is None or not isinstance(path, str) or arguments[1] not in {"r", "rb"}:
+        return False
+    return any(Path(path).is_relative_to(folder) for folder in zoneinfo.TZPATH)
 
 
 def _is_trusted_reader() -> bool:

@@ -41,18 +41,25 @@ def guarded(function: Callable[..., object], refusal: Refusal, name: str) -> obj
 
 
 def twin(
-    real: type, on_call: Callable[..., object], namespace: Mapping[str, object] | None = None
+    real: type,
+    make: Callable[..., object],
+    namespace: Mapping[str, object] | None = None,
+    *,
+    before: Callable[[], None] | None = None,
 ) -> type:
     """A subclass of `real` that can be called, subclassed and used with isinstance in its place.
 
-    Calling it calls `on_call`; instances of `real` count as its instances. A class that can't be
-    subclassed, or not by such a metaclass, comes back as it is.
+    Calling it calls `make`; instances of `real` count as its instances. `before` is called before
+    an instance of it or of a subclass is made. A class that can't be subclassed, or not by such a
+    metaclass, comes back as it is.
     """
 
     class Twin(type(real)):
         def __call__(cls, *args: object, **kwargs: object) -> object:
+            if before is not None:
+                before()
             if cls is made:
-                return on_call(*args, **kwargs)
+                return make(*args, **kwargs)
             return super().__call__(*args, **kwargs)
 
         def __instancecheck__(cls, instance: object) -> bool:
@@ -75,12 +82,7 @@ def twin(
 
 def guarded_class(real: type, refusal: Refusal, name: str) -> type:
     """The class, refusing to make instances in queries and mutations."""
-
-    def make(*args: object, **kwargs: object) -> object:
-        check(refusal, name)
-        return real(*args, **kwargs)
-
-    return twin(real, make)
+    return twin(real, real, before=lambda: check(refusal, name))
 
 
 class StandIn(ModuleType):
