@@ -15,6 +15,8 @@ FIELD_NAME_CHARACTERS_MAX = 1024
 """Characters of a nested field's name. [C] 2.2"""
 IDENTIFIER_CHARACTERS_MAX = 64
 """Characters of a table, index, function or top-level field name. [C] 2.2"""
+RENDERED_VALUE_CHARACTERS_MAX = 16_384
+"""Characters of a value that a validation message shows. [S] errors must not be as large as data"""
 VALUE_BYTES_MAX = 2**25
 """Bytes of one value. [C] 2.2"""
 DOCUMENT_BYTES_MAX = 2**20

@@ -45,27 +45,16 @@ class IndexDefinition:
                 f"Index {self.name!r} has {len(self.fields)} fields (limit: {INDEX_FIELDS_MAX}).",
             )
         for field in self.fields:
-            self._require_field(field)
+            if field == "_creationTime":
+                raise DeveloperError(
+                    "IndexFieldsContainCreationTime",
+                    f"Index {self.name!r} can't contain _creationTime; it is appended to every "
+                    "index.",
+                )
+            require_field_path(self.name, field)
         if len(set(self.fields)) < len(self.fields):
             raise DeveloperError(
                 "IndexFieldsNotUnique", f"Index {self.name!r} names a field twice."
-            )
-
-    def _require_field(self, field: str) -> None:
-        if field == "_id":
-            raise DeveloperError(
-                "IndexFieldsContainId",
-                f"Index {self.name!r} can't contain _id; every index ends with it anyway.",
-            )
-        if field == "_creationTime":
-            raise DeveloperError(
-                "IndexFieldsContainCreationTime",
-                f"Index {self.name!r} can't contain _creationTime; it is appended to every index.",
-            )
-        if field.startswith("_") or not all(map(is_identifier, field.split("."))):
-            raise DeveloperError(
-                "InvalidIndexField",
-                f"Index {self.name!r}: {field!r} is not a field path like 'author.name'.",
             )
 
 
@@ -88,6 +77,20 @@ def require_index_name(name: str) -> None:
             f"{name!r} can't name an index: use letters, digits and underscores (at most "
             f"{IDENTIFIER_CHARACTERS_MAX}), not starting with an underscore, and not by_id or "
             "by_creation_time.",
+        )
+
+
+def require_field_path(index: str, path: str) -> None:
+    """Raises DeveloperError("InvalidIndexField", "IndexFieldsContainId") for a bad path."""
+    if path == "_id":
+        raise DeveloperError(
+            "IndexFieldsContainId",
+            f"Index {index!r} can't contain _id; every index ends with it anyway.",
+        )
+    if path.startswith("_") or not all(map(is_identifier, path.split("."))):
+        raise DeveloperError(
+            "InvalidIndexField",
+            f"Index {index!r}: {path!r} is not a field path like 'author.name'.",
         )
 
 

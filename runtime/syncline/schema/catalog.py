@@ -13,10 +13,11 @@ from syncline.index.index_definition import (
     BY_CREATION_TIME,
     BY_ID,
     FIRST_USER_ORDINAL,
-    entry_key,
+    entry_suffix,
     index_id,
+    prefixed_key,
 )
-from syncline.index.key_encoding import encode_value, prefix_successor
+from syncline.index.key_encoding import encode_value, values_range
 from syncline.index.key_range import KeyRange
 from syncline.schema.validator_types import Validator
 from syncline.schema.validators import validator_from_json
@@ -68,13 +69,11 @@ class TableInfo:
 
     def keys(self, document: Mapping[str, Value], document_id: str) -> tuple[bytes, ...]:
         """The document's entry key in every index, in ordinal order, pending ones included."""
+        suffix = entry_suffix(document, document_id)
         by_id = self.all_indexes[0].index_id + encode_value(document_id)
         return (
             by_id,
-            *[
-                entry_key(prefix, fields, document, document_id)
-                for prefix, fields in self._prefixes
-            ],
+            *[prefixed_key(prefix, fields, document, suffix) for prefix, fields in self._prefixes],
         )
 
 
@@ -118,10 +117,7 @@ SYSTEM_TABLES: tuple[TableInfo, ...] = (
 
 
 def _equal_range(table: TableInfo, index: str, value: str) -> KeyRange:
-    lo = table.indexes[index].index_id + encode_value(value)
-    hi = prefix_successor(lo)
-    assert hi is not None
-    return KeyRange(lo, hi)
+    return values_range(table.indexes[index].index_id + encode_value(value))
 
 
 def name_range(name: str) -> KeyRange:

@@ -7,9 +7,10 @@ from syncline.limits import (
     DOCUMENT_BYTES_MAX,
     DOCUMENT_NESTING_MAX,
     IDENTIFIER_CHARACTERS_MAX,
+    OBJECT_FIELDS_MAX,
 )
 from syncline.schema.validator_types import TableNames, Validator
-from syncline.values.size import size
+from syncline.values.size import nesting, size
 from syncline.values.value import Value
 
 SYSTEM_FIELDS = frozenset({"_id", "_creationTime"})
@@ -33,6 +34,11 @@ def document_failure(
 
 def structure_failure(document: dict[str, Value]) -> str | None:
     """What rules every stored document out: field names, size, nesting. System fields are fine."""
+    if len(document) > OBJECT_FIELDS_MAX:
+        return (
+            f"The document has {len(document)} fields, system fields included "
+            f"(limit: {OBJECT_FIELDS_MAX})."
+        )
     for name in document:
         if name in SYSTEM_FIELDS:
             continue
@@ -43,7 +49,7 @@ def structure_failure(document: dict[str, Value]) -> str | None:
                 f"Field `{name}` is not a valid name: use letters, digits and underscores, at "
                 f"most {IDENTIFIER_CHARACTERS_MAX}, and not only underscores."
             )
-    if _nesting(document, 0) > DOCUMENT_NESTING_MAX:
+    if nesting(document) > DOCUMENT_NESTING_MAX:
         return f"The document is nested too deeply (limit: {DOCUMENT_NESTING_MAX} levels)."
     actual = size(document)
     if actual > DOCUMENT_BYTES_MAX:
@@ -52,11 +58,3 @@ def structure_failure(document: dict[str, Value]) -> str | None:
             "1 MiB). Split it, or put large data into file storage."
         )
     return None
-
-
-def _nesting(value: Value, depth: int) -> int:
-    if isinstance(value, dict):
-        return max([_nesting(item, depth + 1) for item in value.values()], default=depth + 1)
-    if isinstance(value, list):
-        return max([_nesting(item, depth + 1) for item in value], default=depth + 1)
-    return depth

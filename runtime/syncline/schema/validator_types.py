@@ -5,9 +5,10 @@ Messages, paths and rendering are those of convex-protocol 6.2. Validation never
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias, cast
 
-from syncline.errors import DeveloperError
+from syncline.limits import RENDERED_VALUE_CHARACTERS_MAX
+from syncline.values import wire_json
 from syncline.values.document_id import decode_id
 from syncline.values.render import render
 from syncline.values.value import Int64, Value, same
@@ -15,25 +16,41 @@ from syncline.values.value import Int64, Value, same
 TableNames: TypeAlias = Callable[[int], str | None]
 """Table number -> name; None for a number that no table has. Names of system tables start "_"."""
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
-@dataclass(slots=True)
 class ValidationFailure:
-    """What is wrong and where; `path` grows from the inside out while the check returns."""
+    """What is wrong and where; str() is the text of 6.2.
 
-    before: str
-    after: str
-    path: list[str] = field(default_factory=list[str])
+    The text is made on demand: most failures are those of a union's other members. The path grows
+    from the inside out while the check returns.
+    """
+
+    __slots__ = ("_message", "_path")
+
+    def __init__(self, message: Callable[[str], str]) -> None:
+        self._message = message
+        self._path: list[str] = []
+
+    @property
+    def path(self) -> str:
+        """Where: ".a[0].b"; empty for the whole value."""
+        return "".join(reversed(self._path))
 
     def __str__(self) -> str:
-        context = "Path: " + "".join(reversed(self.path)) if self.path else ""
-        return self.before + context + self.after
+        return self._message("Path: " + self.path if self._path else "")
 
     def inside(self, element: str) -> "ValidationFailure":
         """The same failure seen from one level further out."""
-        self.path.append(element)
+        self._path.append(element)
         return self
+
+
+def _shown(value: Value) -> str:
+    text = render(value)
+    if len(text) > RENDERED_VALUE_CHARACTERS_MAX:
+        return text[:RENDERED_VALUE_CHARACTERS_MAX] + "..."
+    return text
 
 
 class Validator:
@@ -43,9 +60,7 @@ class Validator:
 
     def check(self, value: Value, names: TableNames) -> ValidationFailure | None:
         """None if the value conforms, otherwise what to tell the caller."""
-        if self.accepts(value):
-            return None
-        return self._mismatch(value)
+        return None if self.accepts(value) else self._mismatch(value)
 
     def accepts(self, value: Value) -> bool:
         """Whether a leaf validator takes the value."""
@@ -53,140 +68,139 @@ class Validator:
 
     def _mismatch(self, value: Value) -> ValidationFailure:
         return ValidationFailure(
-            "Value does not match validator.\n",
-            f"\nValue: {render(value)}\nValidator: {self}",
+            lambda context: (
+                f"Value does not match validator.\n{context}\n"
+                f"Value: {_shown(value)}\nValidator: {self}"
+            )
         )
 
     def to_json(self) -> Json:
         """The JSON form that pushes and `function-spec` use."""
-        raise AssertionError("every validator has a JSON form")
+        raise AssertionError(f"{type(self).__name__} has no JSON form")
+
+
+class LeafValidator(Validator):
+    """A shape without parts: one test on the value."""
+
+    __slots__ = ()
+    text: ClassVar[str]
+    json_type: ClassVar[str]
+
+    def __str__(self) -> str:
+        return self.text
+
+    def to_json(self) -> Json:  # noqa: D102 - see Validator
+        return {"type": self.json_type}
 
 
 @dataclass(frozen=True, slots=True)
-class NullValidator(Validator):
-    """v.null()"""
+class NullValidator(LeafValidator):
+    """v.null()."""
+
+    text = "v.null()"
+    json_type = "null"
 
     def accepts(self, value: Value) -> bool:  # noqa: D102 - see Validator
         return value is None
 
-    def __str__(self) -> str:
-        return "v.null()"
-
-    def to_json(self) -> Json:  # noqa: D102 - see Validator
-        return {"type": "null"}
-
 
 @dataclass(frozen=True, slots=True)
-class NumberValidator(Validator):
+class NumberValidator(LeafValidator):
     """v.number(); `whole` (an argument annotated `int`) takes whole numbers only."""
 
+    text = "v.float64()"
+    json_type = "number"
     whole: bool = False
 
     def accepts(self, value: Value) -> bool:  # noqa: D102 - see Validator
-        if type(value) is int:
-            return True
-        return type(value) is float and not self.whole
-
-    def __str__(self) -> str:
-        return "v.float64()"
-
-    def to_json(self) -> Json:  # noqa: D102 - see Validator
-        return {"type": "number"}
+        kind = type(value)
+        return kind is int or (kind is float and not self.whole)
 
 
 @dataclass(frozen=True, slots=True)
-class Int64Validator(Validator):
-    """v.int64()"""
+class Int64Validator(LeafValidator):
+    """v.int64()."""
+
+    text = "v.int64()"
+    json_type = "bigint"
 
     def accepts(self, value: Value) -> bool:  # noqa: D102 - see Validator
         return isinstance(value, Int64)
 
-    def __str__(self) -> str:
-        return "v.int64()"
-
-    def to_json(self) -> Json:  # noqa: D102 - see Validator
-        return {"type": "bigint"}
-
 
 @dataclass(frozen=True, slots=True)
-class BooleanValidator(Validator):
-    """v.boolean()"""
+class BooleanValidator(LeafValidator):
+    """v.boolean()."""
+
+    text = "v.boolean()"
+    json_type = "boolean"
 
     def accepts(self, value: Value) -> bool:  # noqa: D102 - see Validator
         return isinstance(value, bool)
 
-    def __str__(self) -> str:
-        return "v.boolean()"
-
-    def to_json(self) -> Json:  # noqa: D102 - see Validator
-        return {"type": "boolean"}
-
 
 @dataclass(frozen=True, slots=True)
-class StringValidator(Validator):
-    """v.string()"""
+class StringValidator(LeafValidator):
+    """v.string()."""
+
+    text = "v.string()"
+    json_type = "string"
 
     def accepts(self, value: Value) -> bool:  # noqa: D102 - see Validator
         return isinstance(value, str)
 
-    def __str__(self) -> str:
-        return "v.string()"
-
-    def to_json(self) -> Json:  # noqa: D102 - see Validator
-        return {"type": "string"}
-
 
 @dataclass(frozen=True, slots=True)
-class BytesValidator(Validator):
-    """v.bytes()"""
+class BytesValidator(LeafValidator):
+    """v.bytes()."""
+
+    text = "v.bytes()"
+    json_type = "bytes"
 
     def accepts(self, value: Value) -> bool:  # noqa: D102 - see Validator
         return isinstance(value, bytes)
 
-    def __str__(self) -> str:
-        return "v.bytes()"
-
-    def to_json(self) -> Json:  # noqa: D102 - see Validator
-        return {"type": "bytes"}
-
 
 @dataclass(frozen=True, slots=True)
-class AnyValidator(Validator):
-    """v.any()"""
+class AnyValidator(LeafValidator):
+    """v.any()."""
+
+    text = "v.any()"
+    json_type = "any"
 
     def accepts(self, value: Value) -> bool:  # noqa: D102 - see Validator
         return True
 
-    def __str__(self) -> str:
-        return "v.any()"
 
-    def to_json(self) -> Json:  # noqa: D102 - see Validator
-        return {"type": "any"}
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LiteralValidator(Validator):
-    """v.literal(x)"""
+    """v.literal(x): exactly this string, number, boolean or Int64."""
 
-    value: Value
+    value: str | int | float | bool | Int64
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LiteralValidator) and same(self.value, other.value)
+
+    def __hash__(self) -> int:
+        return hash(self.value)
 
     def check(self, value: Value, names: TableNames) -> ValidationFailure | None:  # noqa: D102 - see Validator
         if same(value, self.value):
             return None
         return ValidationFailure(
-            f"`{render(value)}` does not match literal validator `{self}`.", ""
+            lambda context: f"`{_shown(value)}` does not match literal validator `{self}`.{context}"
         )
 
     def __str__(self) -> str:
         return f"v.literal({render(self.value)})"
 
     def to_json(self) -> Json:  # noqa: D102 - see Validator
-        return {"type": "literal", "value": _literal_json(self.value)}
+        return {"type": "literal", "value": cast("Json", wire_json.to_json(self.value))}
 
 
 @dataclass(frozen=True, slots=True)
 class IdValidator(Validator):
-    """v.id("table")"""
+    """v.id("table")."""
 
     table: str
 
@@ -201,9 +215,10 @@ class IdValidator(Validator):
             return self._mismatch(value)
         origin = "a system table" if name.startswith("_") else f"table `{name}`"
         return ValidationFailure(
-            f'Found ID "{value}" from {origin}, which does not match the table name in '
-            f"validator `{self}`.",
-            "",
+            lambda context: (
+                f'Found ID "{value}" from {origin}, which does not match the table name in '
+                f"validator `{self}`.{context}"
+            )
         )
 
     def __str__(self) -> str:
@@ -215,7 +230,7 @@ class IdValidator(Validator):
 
 @dataclass(frozen=True, slots=True)
 class ArrayValidator(Validator):
-    """v.array(x)"""
+    """v.array(x)."""
 
     element: Validator
 
@@ -238,7 +253,7 @@ class ArrayValidator(Validator):
 
 @dataclass(frozen=True, slots=True)
 class RecordValidator(Validator):
-    """v.record(keys, values)"""
+    """v.record(keys, values)."""
 
     keys: Validator
     values: Validator
@@ -246,11 +261,11 @@ class RecordValidator(Validator):
     def check(self, value: Value, names: TableNames) -> ValidationFailure | None:  # noqa: D102 - see Validator
         if not isinstance(value, dict):
             return self._mismatch(value)
-        for name, item in value.items():
+        for name in sorted(value):
             failure = self.keys.check(name, names)
             if failure is not None:
                 return failure.inside(".keys()")
-            failure = self.values.check(item, names)
+            failure = self.values.check(value[name], names)
             if failure is not None:
                 return failure.inside(".values()")
         return None
@@ -282,11 +297,16 @@ class OptionalValidator(Validator):
         return self.inner.to_json()
 
 
-@dataclass(frozen=True)
+_Ordered: TypeAlias = tuple[tuple[str, Validator, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectValidator(Validator):
     """v.object({...}): closed; a field that is not named is refused."""
 
     fields: Mapping[str, Validator]
+    _ordered: _Ordered = field(init=False, repr=False, compare=False)
+    """By name: field, validator without v.optional, whether it is optional."""
 
     def __post_init__(self) -> None:
         ordered = tuple(
@@ -295,39 +315,41 @@ class ObjectValidator(Validator):
         )
         object.__setattr__(self, "_ordered", ordered)
 
+    def __hash__(self) -> int:
+        return hash(tuple(sorted(self.fields)))
+
     def check(self, value: Value, names: TableNames) -> ValidationFailure | None:  # noqa: D102 - see Validator
         if not isinstance(value, dict):
             return self._mismatch(value)
         present = 0
-        ordered: tuple[tuple[str, Validator, bool], ...] = self._ordered  # type: ignore[attr-defined] # set in __post_init__
-        for name, validator, optional in ordered:
+        for name, validator, is_optional in self._ordered:
             if name in value:
                 present += 1
                 failure = validator.check(value[name], names)
                 if failure is not None:
                     return failure.inside(f".{name}")
-            elif not optional:
+            elif not is_optional:
                 return self._missing(name, value)
         if present == len(value):
             return None
-        extra = next(name for name in value if name not in self.fields)
-        return self._extra(extra, value)
+        return self._extra(min(name for name in value if name not in self.fields), value)
 
     def _missing(self, name: str, value: Value) -> ValidationFailure:
-        return ValidationFailure(
+        return self._object_failure(
             f"Object is missing the required field `{name}`. Consider wrapping the field "
-            "validator in `v.optional(...)` if this is expected.\n",
-            f"\nObject: {render(value)}\nValidator: {self}",
+            "validator in `v.optional(...)` if this is expected.",
+            value,
         )
 
     def _extra(self, name: str, value: Value) -> ValidationFailure:
-        return ValidationFailure(
-            f"Object contains extra field `{name}` that is not in the validator.\n",
-            f"\nObject: {render(value)}\nValidator: {self}",
+        return self._object_failure(
+            f"Object contains extra field `{name}` that is not in the validator.", value
         )
 
-    def __hash__(self) -> int:
-        return hash(tuple(sorted(self.fields)))
+    def _object_failure(self, problem: str, value: Value) -> ValidationFailure:
+        return ValidationFailure(
+            lambda context: f"{problem}\n{context}\nObject: {_shown(value)}\nValidator: {self}"
+        )
 
     def __str__(self) -> str:
         fields = ", ".join(f"{name}: {self.fields[name]}" for name in sorted(self.fields))
@@ -348,7 +370,7 @@ class ObjectValidator(Validator):
 
 @dataclass(frozen=True, slots=True)
 class UnionValidator(Validator):
-    """v.union(a, b, ...)"""
+    """v.union(a, b, ...)."""
 
     members: tuple[Validator, ...]
 
@@ -363,16 +385,3 @@ class UnionValidator(Validator):
 
     def to_json(self) -> Json:  # noqa: D102 - see Validator
         return {"type": "union", "value": [member.to_json() for member in self.members]}
-
-
-def _literal_json(value: Value) -> Json:
-    if isinstance(value, Int64):
-        import base64
-
-        data = value.value.to_bytes(8, "little", signed=True)
-        return {"$integer": base64.b64encode(data).decode()}
-    if value is None or isinstance(value, bool | int | float | str):
-        return float(value) if type(value) is int else value
-    raise DeveloperError(
-        "InvalidLiteral", f"v.literal takes a string, number, boolean or Int64, not {value!r}."
-    )

@@ -1,6 +1,8 @@
 """The `v` that users write validators with, and reading validators back from JSON (6.2)."""
 
+import copy
 from collections.abc import Mapping
+from typing import cast
 
 from syncline.errors import DeveloperError
 from syncline.schema.validator_types import (
@@ -10,6 +12,7 @@ from syncline.schema.validator_types import (
     BytesValidator,
     IdValidator,
     Int64Validator,
+    Json,
     LiteralValidator,
     NullValidator,
     NumberValidator,
@@ -21,7 +24,8 @@ from syncline.schema.validator_types import (
     Validator,
 )
 from syncline.values import wire_json
-from syncline.values.value import Value, field_name_problem, normalize
+from syncline.values.render import render
+from syncline.values.value import Int64, Value, field_name_problem, normalize
 
 
 class ValidatorBuilder:
@@ -72,9 +76,7 @@ class ValidatorBuilder:
     def object(self, fields: Mapping[str, Validator]) -> Validator:
         """A dict with exactly these fields; v.optional ones may be absent."""
         for name, item in fields.items():
-            problem = field_name_problem(name)
-            if problem:
-                raise DeveloperError("InvalidValidator", f"v.object: field {name!r} {problem}.")
+            _require_field_name(name)
             if not isinstance(item, Validator):  # pyright: ignore[reportUnnecessaryIsInstance] # user input
                 raise _not_a_validator(f"v.object, field {name!r}", item)
         return ObjectValidator(dict(fields))
@@ -83,11 +85,9 @@ class ValidatorBuilder:
         """A value that conforms to any of the members."""
         return UnionValidator(tuple(_member("v.union", member) for member in members))
 
-    def literal(self, value: Value) -> Validator:
+    def literal(self, value: str | int | float | bool | Int64) -> Validator:  # noqa: FBT001 - a bool is a value here
         """Exactly this string, number, boolean or Int64."""
-        literal = LiteralValidator(normalize(value))
-        literal.to_json()
-        return literal
+        return LiteralValidator(_literal(normalize(value)))
 
     def optional(self, inner: Validator) -> Validator:
         """A field that may be absent; use it directly inside v.object."""
@@ -95,6 +95,23 @@ class ValidatorBuilder:
 
 
 v = ValidatorBuilder()
+
+
+def _require_field_name(name: object) -> None:
+    """Any field name of a value; define_table asks for more at a document's top level."""
+    problem = field_name_problem(name) if isinstance(name, str) else "is not a string"
+    if problem is not None:
+        raise DeveloperError("InvalidValidator", f"v.object: the field name {name!r} {problem}.")
+
+
+def _literal(value: Value) -> str | int | float | bool | Int64:
+    if isinstance(value, str | int | float | Int64):
+        return value
+    raise DeveloperError(
+        "InvalidValidator",
+        "v.literal takes a string, number, boolean or Int64"
+        + ("; for None write v.null()." if value is None else f", not {render(value)}."),
+    )
 
 
 def _member(where: str, candidate: Validator) -> Validator:
@@ -127,30 +144,48 @@ _SIMPLE: Mapping[str, Validator] = {
 
 
 def validator_from_json(data: object) -> Validator:
-    """A validator from its JSON form. DeveloperError("InvalidValidator") if malformed."""
+    """A validator from its JSON form (6.2). DeveloperError("InvalidValidator") if malformed."""
+    try:
+        return _from_json(cast("Json", data))
+    except RecursionError as error:
+        raise DeveloperError("InvalidValidator", "The validator is nested too deeply.") from error
+
+
+def _from_json(data: Json) -> Validator:
     match data:
         case {"type": str(kind)} if kind in _SIMPLE:
             return _SIMPLE[kind]
         case {"type": "literal", "value": value}:
-            return LiteralValidator(wire_json.from_json(value))
+            return LiteralValidator(_literal(_literal_from_json(value)))
         case {"type": "id", "tableName": str(table)}:
             return IdValidator(table)
         case {"type": "array", "value": element}:
-            return ArrayValidator(validator_from_json(element))
+            return ArrayValidator(_from_json(element))
         case {"type": "record", "keys": keys, "values": {"fieldType": values}}:
-            return RecordValidator(validator_from_json(keys), validator_from_json(values))
+            return RecordValidator(_from_json(keys), _from_json(values))
         case {"type": "object", "value": dict(fields)}:
-            return ObjectValidator({str(k): _field_from_json(f) for k, f in fields.items()})
+            return ObjectValidator({name: _field_from_json(item) for name, item in fields.items()})
         case {"type": "union", "value": list(members)}:
-            return UnionValidator(tuple(validator_from_json(member) for member in members))
+            return UnionValidator(tuple([_from_json(member) for member in members]))
         case _:
-            raise DeveloperError("InvalidValidator", f"Not a validator's JSON form: {data!r}")
+            raise _malformed("a validator", data)
 
 
-def _field_from_json(data: object) -> Validator:
+def _literal_from_json(value: object) -> Value:
+    # In a document, such as a row of `_tables`, the literal is a value already.
+    return value if isinstance(value, Int64) else wire_json.from_json(copy.deepcopy(value))
+
+
+def _field_from_json(data: Json) -> Validator:
     match data:
         case {"fieldType": inner, "optional": bool(optional)}:
-            validator = validator_from_json(inner)
+            validator = _from_json(inner)
             return OptionalValidator(validator) if optional else validator
         case _:
-            raise DeveloperError("InvalidValidator", f"Not an object field's JSON form: {data!r}")
+            raise _malformed("an object field", data)
+
+
+def _malformed(what: str, data: Json) -> DeveloperError:
+    return DeveloperError(
+        "InvalidValidator", f"Not the JSON form of {what}: {repr(data)[:200]}. See function-spec."
+    )

@@ -1,4 +1,4 @@
-"""The size of a value in bytes as limits count it.
+"""The size of a value in bytes, and its levels of nesting, as limits count them.
 
 Null and booleans 1, numbers 9, strings (UTF-8) and bytes their length + 2, arrays 2 + their
 elements, objects 2 + for each field the name's length + 1 + its value. The reference publishes no
@@ -25,3 +25,12 @@ def size(value: Value) -> int:
     if isinstance(value, bytes):
         return 2 + len(value)
     return 9
+
+
+def nesting(value: Value) -> int:
+    """Levels of arrays and objects: 0 for a string, 1 for a flat document."""
+    if isinstance(value, dict):
+        return 1 + max([nesting(item) for item in value.values()], default=0)
+    if isinstance(value, list):
+        return 1 + max([nesting(item) for item in value], default=0)
+    return 0
