@@ -39,7 +39,7 @@ from syncline.postgres.staging import STAGE_BYTES_MIN, STAGE_STATEMENT, calls_of
 HORIZON_NS = 600 * 10**9
 """How far behind the head a run may have begun and still be validated (protocols.md rule 8)."""
 
-MISSING_BYTES_MAX = 256 * 1024
+MISSING_BYTES_MAX = 64 * 1024
 """Payload of missing commits that a reply of `append` carries; more is fetched by `tail`."""
 
 PRUNE_ROWS_MAX = 1000

@@ -86,7 +86,7 @@ class MemoryLog:
         pause: Callable[[str], Awaitable[None]] = _go_on,
         horizon_ns: int = 600 * _SECOND_NS,
         lag_ns_max: int | None = None,
-        missing_bytes_max: int = 256 * 1024,
+        missing_bytes_max: int = 64 * 1024,
     ) -> None:
         assert faults <= FAULTS, f"unknown faults: {sorted(faults - FAULTS)}"
         self._clock = clock

@@ -13,6 +13,9 @@ RETURNS TABLE (
 DECLARE
     head syncline.head;
     published_ts bigint;
+    up_to bigint := after_ts;
+    total bigint := 0;
+    candidate record;
 BEGIN
     SELECT * INTO head FROM syncline.head;
     SELECT p.ts INTO published_ts FROM syncline.published p;
@@ -26,21 +29,21 @@ BEGIN
     RETURN QUERY SELECT head.ts, head.nonce, NULL::bigint, NULL::text, NULL::bigint, NULL::json,
         NULL::text, NULL::bigint, NULL::bigint, NULL::json, NULL::json, NULL::bytea[],
         NULL::bytea[], head.ts <= published_ts;
-    IF head.ts <= after_ts THEN
-        RETURN;
-    END IF;
+    FOR candidate IN
+        SELECT m.ts, m.size FROM syncline.commits m
+        WHERE m.ts > after_ts AND m.ts <= head.ts ORDER BY m.ts
+    LOOP
+        up_to := candidate.ts;
+        total := total + candidate.size;
+        EXIT WHEN total >= bytes_max;
+    END LOOP;
     RETURN QUERY
         SELECT c.ts, c.nonce, c.previous_ts, c.session, c.request,
                CASE WHEN coalesce(d.ordinal, 1) = 1 THEN c.call END,
                d.document_id, d.table_number, d.before_ts, d.before, d.after,
                d.keys_before, d.keys_after, NULL::boolean
-        FROM (
-            SELECT m.*, sum(m.size) OVER (ORDER BY m.ts) - m.size AS bytes_before
-            FROM syncline.commits m
-            WHERE m.ts > after_ts AND m.ts <= head.ts ORDER BY m.ts LIMIT 10000
-        ) c
-        LEFT JOIN syncline.changes d ON d.ts = c.ts
-        WHERE c.bytes_before < bytes_max
+        FROM syncline.commits c LEFT JOIN syncline.changes d ON d.ts = c.ts
+        WHERE c.ts > after_ts AND c.ts <= up_to
         ORDER BY c.ts, d.ordinal;
 END $$;
 
