@@ -1,1 +1,35 @@
-"""Syncline: Python functions on AWS primitives, live in the official Convex clients."""
+"""Syncline: Python functions on AWS primitives, live in the official Convex clients.
+
+This module is what user functions import; everything else in the package is the machinery.
+"""
+
+from syncline import relationships
+from syncline.errors import ApplicationError
+from syncline.execution.context import MutationCtx, QueryCtx
+from syncline.execution.identity import UserIdentity
+from syncline.index.key_encoding import MISSING as UNSET
+from syncline.registration.decorators import internal_mutation, internal_query, mutation, query
+from syncline.registration.types import Id, PaginationOptions, PaginationResult
+from syncline.schema.definition import define_schema, define_table
+from syncline.schema.validators import v
+from syncline.values.value import Int64
+
+__all__ = [
+    "UNSET",
+    "ApplicationError",
+    "Id",
+    "Int64",
+    "MutationCtx",
+    "PaginationOptions",
+    "PaginationResult",
+    "QueryCtx",
+    "UserIdentity",
+    "define_schema",
+    "define_table",
+    "internal_mutation",
+    "internal_query",
+    "mutation",
+    "query",
+    "relationships",
+    "v",
+]

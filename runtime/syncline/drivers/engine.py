@@ -20,7 +20,7 @@ from syncline.drivers.mutations import Mutations, Reply
 from syncline.drivers.push import Pusher, PushReport
 from syncline.drivers.queries import Queries
 from syncline.drivers.replica import Replica, catch_up
-from syncline.errors import UnavailableError
+from syncline.errors import CorruptionError, UnavailableError
 from syncline.limits import (
     FOLD_COMMITS_MAX,
     FOLD_INTERVAL_SECONDS,
@@ -52,6 +52,10 @@ class Bundles(Protocol):
 
     def add(self, source: Path) -> tuple[str, Path]:
         """Copy a functions folder; returns its hash and the kept folder."""
+        ...
+
+    def empty(self) -> Path:
+        """A folder without functions."""
         ...
 
     def folder(self, bundle: str) -> Path | None:
@@ -164,9 +168,14 @@ class Engine:
 
     async def _load_deployed(self) -> None:
         bundle = self.replica.deployment_at(self.replica.durable.ts).bundle
-        folder = self._bundles.folder(bundle) if bundle else None
-        if folder is not None:
-            self._spec = await self._runner.load(bundle, folder)
+        folder = self._bundles.folder(bundle) if bundle else self._bundles.empty()
+        if folder is None:
+            raise CorruptionError(
+                "BundleMissing",
+                f"The deployed bundle {bundle} is not among the kept bundles: the data folder is "
+                "incomplete. Restore its `bundles` folder.",
+            )
+        self._spec = await self._runner.load(bundle, folder)
 
     async def _durable(self, commits: Sequence[Commit]) -> None:
         await self.queries.durable(commits)

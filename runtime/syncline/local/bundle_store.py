@@ -50,6 +50,12 @@ class BundleStore:
             shutil.copyfile(path, target)
         partial.rename(folder)
 
+    def empty(self) -> Path:
+        """A folder without functions: what serves before the first push."""
+        folder = self._folder / "empty"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def folder(self, bundle: str) -> Path | None:
         """Where the bundle lies; None if it is not kept here."""
         folder = self._folder / bundle

@@ -1,0 +1,43 @@
+"""Runs functions in this very process: for tests, simulation and `syncline.testing`.
+
+Nothing stops a function that never ends; executors do (local/executor_pool.py).
+"""
+
+from pathlib import Path
+
+from syncline.errors import UnavailableError
+from syncline.execution.function_call import Execution, NeedReads
+from syncline.ports import BundleSpec, FunctionCall, FunctionOutcome, SnapshotReads
+from syncline.registration.loader import load_bundle
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from syncline.registration.registry import LoadedBundle
+
+
+class InlineRunner:
+    """The port FunctionRunner without processes."""
+
+    def __init__(self) -> None:
+        self._bundles: dict[str, LoadedBundle] = {}
+
+    async def load(self, bundle: str, folder: Path) -> BundleSpec:
+        """Import and check a bundle."""
+        loaded = self._bundles.get(bundle)
+        if loaded is None:
+            loaded = self._bundles[bundle] = load_bundle(folder, bundle)
+        return loaded.spec
+
+    async def run(self, call: FunctionCall, reads: SnapshotReads) -> FunctionOutcome:
+        """Run one call to its end."""
+        bundle = self._bundles.get(call.bundle)
+        if bundle is None:
+            raise UnavailableError("BundleNotLoaded", f"Bundle {call.bundle!r} is not loaded.")
+        execution = Execution(call, bundle)
+        step = execution.step(None)
+        while isinstance(step, NeedReads):
+            step = execution.step(await reads.read(step.reads))
+        return step
+
+    async def close(self) -> None:
+        """Nothing runs on its own."""

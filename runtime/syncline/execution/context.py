@@ -1,0 +1,143 @@
+"""What queries and mutations are handed as `ctx` (api.md, "ctx").
+
+Every method that reads or writes is awaited; nothing here does I/O: coroutines wait for
+ReadRequest only, and whoever steps them answers it.
+"""
+
+import logging
+from collections.abc import Awaitable, Coroutine, Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from random import Random
+from typing import Any, Protocol
+
+from syncline.execution.calls import ContextCall, ContextCalls
+from syncline.execution.database import DatabaseReader, DatabaseWriter
+from syncline.execution.determinism.call_state import CallState, LogLevel
+from syncline.execution.gather import gather
+from syncline.execution.identity import UserIdentity, user_identity
+from syncline.transaction.transaction import Transaction
+from syncline.values.render import inspect
+
+
+class NestedRunner(Protocol):
+    """Runs another function inside this run's transaction."""
+
+    def __call__(
+        self, function: object, arguments: dict[str, object], kind: str
+    ) -> Coroutine[Any, Any, Any]:
+        """The result of a nested query or mutation."""
+        ...
+
+
+class Run:
+    """What the contexts of one run share, nested calls included."""
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        state: CallState,
+        calls: ContextCalls,
+        identity: bytes | None,
+        nested: NestedRunner,
+    ) -> None:
+        self.transaction = transaction
+        self.state = state
+        self.calls = calls
+        self.identity = identity
+        self.nested = nested
+
+
+class Auth:
+    """`ctx.auth`."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def get_user_identity(self) -> ContextCall[UserIdentity | None]:
+        """Who is signed in, or None."""
+        return self._run.calls.made("ctx.auth.get_user_identity", self._identity())
+
+    async def _identity(self) -> UserIdentity | None:
+        self._run.calls.read_identity = True
+        attributes = self._run.identity
+        return user_identity(attributes) if attributes is not None else None
+
+
+_LEVELS: Mapping[str, LogLevel] = {
+    "DEBUG": "DEBUG",
+    "INFO": "INFO",
+    "WARNING": "WARN",
+    "ERROR": "ERROR",
+    "CRITICAL": "ERROR",
+}
+
+
+class _LogLines(logging.Handler):
+    """Log records as log lines of the call."""
+
+    def __init__(self, state: CallState) -> None:
+        super().__init__()
+        self._state = state
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = _LEVELS.get(record.levelname, "LOG")
+        self._state.log(level, inspect(record.getMessage()))
+
+
+class QueryCtx:
+    """The context of a query: reads at one snapshot."""
+
+    def __init__(self, run: Run, *, is_system: bool = False) -> None:
+        self._run = run
+        self._is_system = is_system
+
+    @cached_property
+    def db(self) -> DatabaseReader:
+        """The database."""
+        return DatabaseReader(self._run.transaction, self._run.calls, is_system=self._is_system)
+
+    @property
+    def auth(self) -> Auth:
+        """Who is calling."""
+        return Auth(self._run)
+
+    @property
+    def now(self) -> datetime:
+        """The time of the run in UTC, the same however often it is asked for."""
+        return datetime.fromtimestamp(self._run.state.clock_ns("ctx.now") / 1e9, UTC)
+
+    @property
+    def random(self) -> Random:
+        """Seeded randomness: another seed for every run."""
+        return self._run.state.random
+
+    @cached_property
+    def log(self) -> logging.Logger:
+        """A standard logger; its lines reach the client's console in development."""
+        logger = logging.Logger("ctx.log", logging.DEBUG)
+        logger.addHandler(_LogLines(self._run.state))
+        return logger
+
+    def gather(self, *awaitables: Awaitable[Any]) -> ContextCall[list[Any]]:
+        """Await several at once; results in argument order, reads sent as batches."""
+        return self._run.calls.made("ctx.gather", gather(awaitables))
+
+    def run_query(self, function: object, /, **arguments: object) -> ContextCall[Any]:
+        """Run another query at the same snapshot, in this transaction."""
+        return self._run.calls.made("ctx.run_query", self._run.nested(function, arguments, "query"))
+
+
+class MutationCtx(QueryCtx):
+    """The context of a mutation: a serializable transaction."""
+
+    @cached_property
+    def db(self) -> DatabaseWriter:
+        """The database."""
+        return DatabaseWriter(self._run.transaction, self._run.calls, is_system=self._is_system)
+
+    def run_mutation(self, function: object, /, **arguments: object) -> ContextCall[Any]:
+        """Run another mutation as a sub-transaction: if it fails, its writes alone are undone."""
+        return self._run.calls.made(
+            "ctx.run_mutation", self._run.nested(function, arguments, "mutation")
+        )

@@ -1,0 +1,212 @@
+"""`ctx.db` (api.md, convex-protocol 6.3): documents by id, queries, and in mutations writes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from syncline.errors import DeveloperError
+from syncline.execution.calls import ContextCall, ContextCalls
+from syncline.execution.query_builder import Document, Query
+from syncline.index.key_encoding import MISSING
+from syncline.schema.catalog import TableInfo
+from syncline.transaction.transaction import Transaction, decode_document
+from syncline.values.document_id import decode_id
+from syncline.values.value import Value, normalize
+
+_PUBLIC_SYSTEM_TABLES = frozenset({"_storage", "_scheduled_functions"})
+
+
+class DatabaseReader:
+    """Reads of one run's snapshot, its own writes included."""
+
+    def __init__(
+        self, transaction: Transaction, calls: ContextCalls, *, is_system: bool = False
+    ) -> None:
+        self._transaction = transaction
+        self._calls = calls
+        self._is_system = is_system
+
+    def get(self, document_id: str, /) -> ContextCall[Document | None]:
+        """The document, or None. DeveloperError("InvalidId") for what is no document id."""
+        return self._calls.made("ctx.db.get", self._get(document_id))
+
+    async def _get(self, document_id: str) -> Document | None:
+        table = self._table_of(document_id, "ctx.db.get")
+        if table is None:
+            return None
+        encoded = await self._transaction.get(table, document_id)
+        return None if encoded is None else decode_document(encoded)
+
+    def _table_of(self, document_id: object, call: str) -> TableInfo | None:
+        if not isinstance(document_id, str) or decode_id(document_id) is None:
+            raise DeveloperError(
+                "InvalidId",
+                f"Invalid argument `id` for `{call}`: {document_id!r} is not a document id.",
+            )
+        table = self._transaction.table_of(document_id)
+        if table is not None and table.name.startswith("_"):
+            self._require_system_access(table.name)
+        return table
+
+    def query(self, table: str, /) -> Query:
+        """Begin a query over a table; one that does not exist has no documents."""
+        if table.startswith("_"):
+            self._require_system_access(table)
+        return Query(self._calls, self._transaction, table)
+
+    def _require_system_access(self, table: str) -> None:
+        if not self._is_system:
+            raise DeveloperError(
+                "SystemTable",
+                f"{table} is a system table: read it through `ctx.db.system`, as far as it is "
+                f"public ({', '.join(sorted(_PUBLIC_SYSTEM_TABLES))}).",
+            )
+
+    def normalize_id(self, table: str, text: str, /) -> str | None:
+        """The id, if `text` is one of a document of `table`; else None."""
+        decoded = decode_id(text)
+        if decoded is None:
+            return None
+        info = self._transaction.table(table)
+        return text if info is not None and info.number == decoded[0] else None
+
+    @property
+    def system(self) -> "SystemReader":
+        """Read-only access to the public system tables."""
+        return SystemReader(self._transaction, self._calls, is_system=self._is_system)
+
+
+class SystemReader:
+    """`ctx.db.system`: `get` and `query` on `_storage` and `_scheduled_functions`."""
+
+    def __init__(self, transaction: Transaction, calls: ContextCalls, *, is_system: bool) -> None:
+        self._reader = DatabaseReader(transaction, calls, is_system=True)
+        self._transaction = transaction
+        self._is_system = is_system
+
+    def get(self, document_id: str, /) -> ContextCall[Document | None]:
+        """A system document, or None."""
+        table = self._transaction.table_of(document_id)
+        if table is not None:
+            self._require(table.name)
+        return self._reader.get(document_id)
+
+    def query(self, table: str, /) -> Query:
+        """Begin a query over a system table."""
+        self._require(table)
+        return self._reader.query(table)
+
+    def _require(self, table: str) -> None:
+        if not self._is_system and table not in _PUBLIC_SYSTEM_TABLES:
+            raise DeveloperError(
+                "SystemTable",
+                f"{table!r} can't be read through ctx.db.system; "
+                f"available are {', '.join(sorted(_PUBLIC_SYSTEM_TABLES))}.",
+            )
+
+
+class DatabaseWriter(DatabaseReader):
+    """Reads and writes of a mutation; all of them are committed together or not at all."""
+
+    def insert(self, table: str, document: Mapping[str, Any], /) -> ContextCall[str]:
+        """Add a document without _id and _creationTime; returns its id."""
+        return self._calls.made("ctx.db.insert", self._insert(table, document))
+
+    async def _insert(self, table: str, document: Mapping[str, Any]) -> str:
+        self._require_writable(table)
+        fields = _fields(document, "ctx.db.insert")
+        for name in ("_id", "_creationTime"):
+            if name in fields:
+                raise DeveloperError(
+                    "SystemFieldGiven",
+                    f"ctx.db.insert: the document has {name!r}, which is made by the database; "
+                    "leave it out.",
+                )
+        return await self._transaction.insert(table, fields)
+
+    def patch(self, document_id: str, fields: Mapping[str, Any], /) -> ContextCall[None]:
+        """Set some fields; UNSET removes one."""
+        return self._calls.made("ctx.db.patch", self._patch(document_id, fields))
+
+    async def _patch(self, document_id: str, fields: Mapping[str, Any]) -> None:
+        table, found, version = await self._to_change(document_id, "patch", "Update")
+        removed = [name for name, value in fields.items() if value is MISSING]
+        changed = _fields(
+            {name: value for name, value in fields.items() if value is not MISSING},
+            "ctx.db.patch",
+        )
+        self._require_same_system_fields(found, changed, removed, "ctx.db.patch")
+        document = {**found, **changed}
+        for name in removed:
+            document.pop(name, None)
+        self._transaction.write(table, version, document_id, document)
+
+    def replace(self, document_id: str, document: Mapping[str, Any], /) -> ContextCall[None]:
+        """Give the document other fields; _id and _creationTime stay."""
+        return self._calls.made("ctx.db.replace", self._replace(document_id, document))
+
+    async def _replace(self, document_id: str, document: Mapping[str, Any]) -> None:
+        table, found, version = await self._to_change(document_id, "replace", "Replace")
+        fields = _fields(document, "ctx.db.replace")
+        self._require_same_system_fields(found, fields, (), "ctx.db.replace")
+        kept = {"_id": found["_id"], "_creationTime": found["_creationTime"]}
+        self._transaction.write(table, version, document_id, {**fields, **kept})
+
+    def delete(self, document_id: str, /) -> ContextCall[None]:
+        """Remove the document."""
+        return self._calls.made("ctx.db.delete", self._delete(document_id))
+
+    async def _delete(self, document_id: str) -> None:
+        table, _, version = await self._to_change(document_id, "delete", "Delete")
+        self._transaction.write(table, version, document_id, None)
+
+    def restore(self, table: str, document: Mapping[str, Any], /) -> ContextCall[str]:
+        """Add or replace a document that brings its own _id and _creationTime (imports only)."""
+        return self._calls.made("ctx.db.restore", self._restore(table, document))
+
+    async def _restore(self, table: str, document: Mapping[str, Any]) -> str:
+        if not self._is_system:
+            raise DeveloperError("SystemOnly", "ctx.db.restore is for imports; use insert.")
+        return await self._transaction.restore(table, _fields(document, "ctx.db.restore"))
+
+    async def _to_change(self, document_id: str, call: str, verb: str) -> Any:
+        table = self._table_of_writable(document_id, f"ctx.db.{call}")
+        found = await self._transaction.change(table, document_id) if table else None
+        if table is None or found is None:
+            raise DeveloperError(
+                "DocumentNotFound", f"{verb} on nonexistent document ID {document_id}"
+            )
+        document, version = found
+        return table, document, version
+
+    def _table_of_writable(self, document_id: str, call: str) -> TableInfo | None:
+        if isinstance(document_id, str) and decode_id(document_id):  # pyright: ignore[reportUnnecessaryIsInstance] # user input
+            table = self._transaction.table_of(document_id)
+            if table is not None:
+                self._require_writable(table.name)
+        return self._table_of(document_id, call)
+
+    def _require_writable(self, table: str) -> None:
+        if table.startswith("_") and not self._is_system:
+            raise DeveloperError(
+                "SystemTableReadOnly", "System tables (prefixed with `_`) are read-only."
+            )
+
+    def _require_same_system_fields(
+        self, found: Document, given: Document, removed: Any, call: str
+    ) -> None:
+        for name in ("_id", "_creationTime"):
+            if name in removed or (name in given and given[name] != found[name]):
+                raise DeveloperError(
+                    "SystemFieldChanged",
+                    f"{call}: {name!r} of a document never changes; leave it out.",
+                )
+
+
+def _fields(document: Mapping[str, Any], call: str) -> dict[str, Value]:
+    if not isinstance(document, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] # user input
+        raise DeveloperError(
+            "InvalidDocument", f"{call} needs a dict, not {type(document).__name__}."
+        )
+    fields = normalize(document)
+    assert isinstance(fields, dict)
+    return fields

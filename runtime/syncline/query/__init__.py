@@ -1,0 +1,1 @@
+"""Reading as data: index ranges and pagination cursors."""

@@ -1,0 +1,240 @@
+"""For users' tests: a whole deployment in memory, over the real engine, with its own clock.
+
+async with Deployment("functions") as app:
+    task = await app.mutation("tasks:add", text="buy milk")
+    assert [t["_id"] for t in await app.query("tasks:get")] == [task]
+"""
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Self, TYPE_CHECKING
+
+from syncline.drivers.answers import Answer, Caller
+from syncline.drivers.authentication import identity_attributes
+from syncline.drivers.engine import Engine
+from syncline.drivers.inline_runner import InlineRunner
+from syncline.drivers.push import PushReport
+from syncline.errors import ApplicationError, CallerError
+from syncline.function_path import parse
+from syncline.local.bundle_store import BundleStore
+from syncline.local.memory_documents import MemoryDocuments
+from syncline.local.memory_interest import MemoryInterest
+from syncline.simulated.memory_log import MemoryLog
+from syncline.values import wire_json
+from syncline.values.value import Value, normalize
+
+if TYPE_CHECKING:
+    from syncline.sync.session import QueryResult
+
+__all__ = ["CallFailedError", "Deployment", "ManualClock", "Subscription"]
+
+
+class CallFailedError(CallerError):
+    """A function failed; the message is what a client of a dev deployment would be shown."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("CallFailed", message)
+
+
+class ManualClock:
+    """A clock that moves only when it is told to (and a microsecond a look).
+
+    Starts at the given moment, by default 2030-01-01T00:00:00Z.
+    """
+
+    def __init__(self, start: datetime = datetime(2030, 1, 1, tzinfo=UTC)) -> None:
+        self._now_ns = int(start.timestamp()) * 1_000_000_000
+
+    def now_ns(self) -> int:
+        """Nanoseconds since the epoch."""
+        self._now_ns += 1_000
+        return self._now_ns
+
+    def advance(self, seconds: float) -> None:
+        """Move forward."""
+        assert seconds >= 0, "time does not run backwards"
+        self._now_ns += int(seconds * 1_000_000_000)
+
+
+class _SeededEntropy:
+    def __init__(self, seed: int) -> None:
+        self._random = Random(seed)  # noqa: S311 - tests want the same run every time
+
+    def bits(self, count: int) -> int:
+        return self._random.getrandbits(count)
+
+
+class Subscription:
+    """A live query: `results` holds every result so far, newest last."""
+
+    def __init__(self) -> None:
+        self.results: list[Value] = []
+
+    @property
+    def current(self) -> Value:
+        """The newest result."""
+        return self.results[-1]
+
+
+class Deployment:
+    """A deployment of a functions folder, in memory. Use it as an async context manager.
+
+    Args:
+        functions: the folder with the functions.
+        seed: of everything random; two runs with one seed give the same ids.
+    """
+
+    def __init__(self, functions: str | Path = "functions", *, seed: int = 0) -> None:
+        self._functions = Path(functions)
+        self.clock = ManualClock()
+        self._entropy = _SeededEntropy(seed)
+        self._bundles = tempfile.TemporaryDirectory(prefix="syncline-testing-")
+        self._caller = Caller(is_admin=True)
+        self._engine: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine itself, for tests that look deeper."""
+        assert self._engine is not None, "use `async with Deployment(...) as app`"
+        return self._engine
+
+    async def __aenter__(self) -> Self:
+        self._engine = Engine(
+            name="testing",
+            log=MemoryLog(self.clock),
+            documents=MemoryDocuments(),
+            interest=MemoryInterest(),
+            runner=InlineRunner(),
+            bundles=BundleStore(Path(self._bundles.name)),
+            clock=self.clock,
+            entropy=self._entropy,
+        )
+        await self._engine.start()
+        try:
+            await self._engine.push(self._functions)
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
+        await self.engine.close()
+        self._bundles.cleanup()
+
+    async def query(self, path: str, /, **arguments: object) -> Value:
+        """The result of a query; CallFailedError or ApplicationError if it fails."""
+        answer = await self.engine.query(_path(path), _encode(arguments), self._caller)
+        return _value(answer)
+
+    async def mutation(self, path: str, /, **arguments: object) -> Value:
+        """The result of a mutation, which is committed; CallFailedError or ApplicationError if not."""
+        answer = await self.engine.mutation(_path(path), _encode(arguments), self._caller)
+        return _value(answer)
+
+    def as_user(
+        self, subject: str, /, *, issuer: str = "https://test.invalid", **claims: object
+    ) -> Self:
+        """The same deployment as seen by a signed-in user, who may call public functions only."""
+        attributes = {"subject": subject, "issuer": issuer, **claims}
+        return self._as(Caller(identity_attributes(attributes)))
+
+    def as_anonymous(self) -> Self:
+        """The same deployment as seen by a client that is not signed in."""
+        return self._as(Caller())
+
+    def _as(self, caller: Caller) -> Self:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._caller = caller
+        return other
+
+    @asynccontextmanager
+    async def subscribe(self, path: str, /, **arguments: object) -> AsyncIterator[Subscription]:
+        """Follow a query as a client would; its results are collected while the block runs."""
+        subscription = Subscription()
+        watcher = _Collector(
+            self.engine, subscription, _path(path), _encode(arguments), self._caller
+        )
+        await watcher.start()
+        try:
+            yield subscription
+        finally:
+            watcher.stop()
+
+    async def advance(self, *, seconds: float) -> None:
+        """Let time pass and everything that is then due happen."""
+        self.clock.advance(seconds)
+
+    async def push(self, functions: str | Path | None = None) -> PushReport:
+        """Deploy the folder again, or another one."""
+        return await self.engine.push(Path(functions) if functions else self._functions)
+
+
+class _Collector:
+    """A queries.Watcher that keeps every new result."""
+
+    def __init__(
+        self, engine: Engine, into: Subscription, path: str, arguments: bytes, caller: Caller
+    ) -> None:
+        self._engine = engine
+        self._into = into
+        self._query = (path, arguments, caller)
+        self._journal: str | None = None
+        self._seen: QueryResult | None = None
+
+    async def start(self) -> None:
+        path, arguments, caller = self._query
+        await self._engine.query(path, arguments, caller)
+        self._watch()
+        self.refreshed()
+
+    def _watch(self) -> None:
+        path, arguments, caller = self._query
+        self._entry = self._engine.queries.watch(path, arguments, caller, self._journal, self)
+
+    def refreshed(self) -> None:
+        answer, result = self._entry.answer, self._entry.result
+        if answer is None or result is None:
+            return
+        if self._seen is not None and result.fingerprint == self._seen.fingerprint:
+            return
+        self._seen = result
+        self._journal = result.journal
+        self._into.results.append(_value(answer))
+
+    def moved(self, entry: object) -> None:
+        self._engine.queries.unwatch(self._entry, self)
+        self._watch()
+
+    def stop(self) -> None:
+        self._engine.queries.unwatch(self._entry, self)
+
+
+def _path(text: str) -> str:
+    return str(parse(text))
+
+
+def _encode(arguments: dict[str, object]) -> bytes:
+    return wire_json.encode(normalize(arguments))
+
+
+def _value(answer: Answer) -> Value:
+    if answer.value is not None:
+        return wire_json.decode(answer.value)
+    assert answer.error_message is not None
+    if answer.error_data is not None:
+        raise ApplicationError(wire_json.decode(answer.error_data))
+    raise CallFailedError(answer.error_message)
