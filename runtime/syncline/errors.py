@@ -60,9 +60,18 @@ class ApplicationError(CallerError):
     """
 
     def __init__(self, data: "Value") -> None:
-        text = data if isinstance(data, str) else json.dumps(data, default=str)
+        text = data if isinstance(data, str) else _json_text(data)
         super().__init__("ApplicationError", text)
         self.data = data
 
     def __reduce__(self) -> tuple[type["ApplicationError"], tuple["Value"]]:  # type: ignore[override] # other arguments
         return type(self), (self.data,)
+
+
+def _json_text(data: "Value") -> str:
+    """Compact JSON as JavaScript's JSON.stringify; what JSON lacks is shown as Python shows it."""
+    try:
+        return json.dumps(data, default=repr, separators=(",", ":"), ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        # Not a value at all: whoever sends it refuses it, but the exception needs its text.
+        return repr(data)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from syncline.errors import CallerError
-from syncline.limits import IDENTIFIER_CHARACTERS_MAX
+from syncline.limits import FUNCTION_PATH_CHARACTERS_MAX, IDENTIFIER_CHARACTERS_MAX
 
-_COMPONENT = re.compile(rf"[A-Za-z0-9_.]{{1,{IDENTIFIER_CHARACTERS_MAX}}}\Z")
-_ALPHANUMERIC = re.compile(r"[A-Za-z0-9]")
+# Only modules that Python can import, so no dots but that of ".js"; at least one alphanumeric.
+_COMPONENT = re.compile(rf"(?=_*[A-Za-z0-9])[A-Za-z0-9_]{{1,{IDENTIFIER_CHARACTERS_MAX}}}\Z")
 _FUNCTION = re.compile(
-    rf"(?=.*[A-Za-z0-9])[A-Za-z_][A-Za-z0-9_]{{0,{IDENTIFIER_CHARACTERS_MAX - 1}}}\Z"
+    rf"(?=_*[A-Za-z0-9])[A-Za-z_][A-Za-z0-9_]{{0,{IDENTIFIER_CHARACTERS_MAX - 1}}}\Z"
 )
 
 
@@ -35,21 +35,26 @@ class FunctionPath:
         return self.module if self.function == "default" else str(self)
 
 
-@lru_cache(maxsize=4096)
 def parse(text: str) -> FunctionPath:
     """Read a path as clients send it. CallerError("BadConvexFunctionIdentifier") if malformed."""
+    if len(text) > FUNCTION_PATH_CHARACTERS_MAX:
+        raise _malformed(text)
+    return _parse(text)
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> FunctionPath:
     module, colon, function = text.rpartition(":")
     if not colon:
         module, function = function, "default"
     module = module.removesuffix(".js")
-    components = module.split("/")
-    if not all(map(_is_component, components)) or not _FUNCTION.match(function):
-        raise CallerError(
-            "BadConvexFunctionIdentifier",
-            f"{text[:200]!r} is not a function path. Write it as 'dir/module:function'.",
-        )
+    if not all(map(_COMPONENT.match, module.split("/"))) or not _FUNCTION.match(function):
+        raise _malformed(text)
     return FunctionPath(module, function)
 
 
-def _is_component(text: str) -> bool:
-    return bool(_COMPONENT.match(text)) and bool(_ALPHANUMERIC.search(text)) and "." not in text
+def _malformed(text: str) -> CallerError:
+    return CallerError(
+        "BadConvexFunctionIdentifier",
+        f"{text[:200]!r} is not a function path. Write it as 'dir/module:function'.",
+    )

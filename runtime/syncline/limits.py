@@ -17,8 +17,8 @@ IDENTIFIER_CHARACTERS_MAX = 64
 """Characters of a table, index, function or top-level field name. [C] 2.2"""
 RENDERED_VALUE_CHARACTERS_MAX = 16_384
 """Characters of a value that a validation message shows. [S] errors must not be as large as data"""
-VALUE_BYTES_MAX = 2**25
-"""Bytes of one value. [C] 2.2"""
+FUNCTION_PATH_CHARACTERS_MAX = 1024
+"""Characters of a function path. [S] sixteen folders of the longest names"""
 DOCUMENT_BYTES_MAX = 2**20
 """Bytes of one stored document. [C] 2.2"""
 DOCUMENT_NESTING_MAX = 16
@@ -106,9 +106,9 @@ FOLD_COMMITS_MAX = 2000
 OBSERVED_TIME_SHARED_SECONDS = 5
 """Age up to which a result that read the clock is given to new subscribers. [S] architecture.md"""
 QUERY_CACHE_ENTRIES_MAX = 10_000
-"""Unwatched query results kept. [S]"""
+"""Unwatched query results kept. [S] 6 KiB each at the bound on bytes"""
 QUERY_CACHE_BYTES_MAX = 64 * 2**20
-"""Bytes of unwatched query results kept. [S]"""
+"""Bytes of unwatched query results kept. [S] four of the greatest results"""
 
 CLIENT_MESSAGE_BYTES_MAX = 20 * 2**20
 """Bytes of one WebSocket message from a client. [S] 16 MiB of arguments and their envelope"""

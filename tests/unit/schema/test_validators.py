@@ -65,8 +65,8 @@ TASK = v.object({"title": v.string(), "done": v.optional(v.boolean())})
             TASK,
             {"done": True},
             (
-                "Object is missing the required field `title`. Consider wrapping the field validator "
-                "in `v.optional(...)` if this is expected.\n\nObject: {done: true}\n"
+                "Object is missing the required field `title`. Consider wrapping the field "
+                "validator in `v.optional(...)` if this is expected.\n\nObject: {done: true}\n"
                 "Validator: v.object({done: v.optional(v.boolean()), title: v.string()})"
             ),
         ),
@@ -74,8 +74,8 @@ TASK = v.object({"title": v.string(), "done": v.optional(v.boolean())})
             v.object({"tasks": v.array(TASK)}),
             {"tasks": [{"title": "a"}, {}]},
             (
-                "Object is missing the required field `title`. Consider wrapping the field validator "
-                "in `v.optional(...)` if this is expected.\nPath: .tasks[1]\nObject: {}\n"
+                "Object is missing the required field `title`. Consider wrapping the field "
+                "validator in `v.optional(...)` if this is expected.\nPath: .tasks[1]\nObject: {}\n"
                 "Validator: v.object({done: v.optional(v.boolean()), title: v.string()})"
             ),
         ),
