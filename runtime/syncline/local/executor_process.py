@@ -1,0 +1,270 @@
+"""An executor: a process that loads functions and steps their coroutines, one step at a time.
+
+Started by the pool as `python -m syncline.local.executor_process SOCKET HEARTBEAT` with two
+inherited descriptors. It has no event loop, so user code finds none to escape to; calls that wait
+for reads are set aside while others are stepped. It ends when the socket does.
+
+Import only what stepping needs: the memory of this process is paid for once per executor.
+"""
+
+import gc
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from syncline.errors import DeveloperError
+from syncline.execution.determinism.rerun_check import CheckedRun
+from syncline.execution.determinism.time_limit import (
+    LOAD_SECONDS_MAX,
+    TimeLimit,
+    TimeLimitExceeded,
+)
+from syncline.execution.function_call import Execution, NeedReads
+from syncline.limits import FUNCTION_GRACE_SECONDS, FUNCTION_SECONDS_MAX
+from syncline.local.executor_frames import (
+    CATALOGS_KEPT,
+    Broken,
+    Cancel,
+    Finished,
+    FrameReader,
+    FromExecutor,
+    LoadBundle,
+    Loaded,
+    LoadFailed,
+    Pages,
+    Reads,
+    Ready,
+    Run,
+    ToExecutor,
+    UnloadBundle,
+    UseCatalog,
+    append_frame,
+)
+from syncline.local.heartbeat import Heartbeat
+from syncline.ports import FunctionCall, FunctionOutcome, Page
+from syncline.registration.loader import load_bundle, unload_bundle
+from syncline.registration.registry import LoadedBundle
+from syncline.schema.catalog import Catalog
+from syncline.values import wire_json
+
+RECEIVE_BYTES = 256 * 1024
+FLUSH_SECONDS = 0.0005
+"""Answers wait for each other at most so long: many go in one write, none is late."""
+
+
+class _StartedCall:
+    """A call that is being stepped or waits for pages."""
+
+    __slots__ = ("own_seconds", "run")
+
+    def __init__(self, run: Execution | CheckedRun[NeedReads]) -> None:
+        self.run = run
+        self.own_seconds = 0.0
+
+
+class Executor:
+    """The loop over frames; see the head of this file."""
+
+    def __init__(self, connection: socket.socket, heartbeat: Heartbeat, *, is_rerun: bool) -> None:
+        """`is_rerun`: make each call twice and compare (determinism/rerun_check)."""
+        self._is_rerun = is_rerun
+        self._seconds_max = FUNCTION_SECONDS_MAX * (2 if is_rerun else 1)
+        self._connection = connection
+        self._heartbeat = heartbeat
+        self._limit = TimeLimit(_end_if_orphaned(os.getppid()))
+        self._decode = msgspec.msgpack.Decoder(ToExecutor).decode
+        self._bundles: dict[str, LoadedBundle] = {}
+        self._catalogs: deque[tuple[int, Catalog]] = deque(maxlen=CATALOGS_KEPT)
+        self._calls: dict[int, _StartedCall] = {}
+        self._outgoing = bytearray()
+        self._flushed_at = 0.0
+
+    def serve(self) -> None:
+        """Handle frames until the other end goes away."""
+        self._send(Ready())
+        self._flush()
+        frames = FrameReader()
+        while data := self._connection.recv(RECEIVE_BYTES):
+            self._flushed_at = time.monotonic()
+            for frame in frames.feed(data):
+                self._handle(self._decode(frame))
+            self._flush()
+
+    def _handle(self, message: ToExecutor) -> None:
+        match message:
+            case Run():
+                self._start(message)
+            case Pages():
+                # A canceled call's pages may still arrive.
+                if message.number in self._calls:
+                    self._step(message.number, message.pages)
+            case UseCatalog():
+                rows = wire_json.decode(message.rows)
+                assert isinstance(rows, list)
+                catalog = Catalog.from_rows(
+                    [row for row in rows if isinstance(row, dict)], message.version
+                )
+                self._catalogs.append((message.number, catalog))
+            case Cancel():
+                if message.number in self._calls:
+                    self._give_up(message.number)
+            case LoadBundle():
+                self._load(message)
+            case UnloadBundle():
+                bundle = self._bundles.pop(message.bundle, None)
+                if bundle is not None:
+                    unload_bundle(bundle)
+                    gc.unfreeze()
+                    _settle_memory()
+
+    def _start(self, run: Run) -> None:
+        bundle = self._bundles.get(run.bundle)
+        if bundle is None:
+            self._send(Broken(run.number, f"The bundle {run.bundle} is not loaded here."))
+            return
+        catalog = next(each for number, each in self._catalogs if number == run.catalog)
+        call = FunctionCall(
+            kind=run.kind,
+            path=run.path,
+            arguments=run.arguments,
+            identity=run.identity,
+            is_admin=run.is_admin,
+            begin_ts=run.begin_ts,
+            now_ns=run.now_ns,
+            seed=run.seed,
+            journal=run.journal,
+            bundle=run.bundle,
+            catalog=catalog,
+            request_id=run.request_id,
+        )
+        start = partial(Execution, call, bundle)
+        self._calls[run.number] = _StartedCall(CheckedRun(start) if self._is_rerun else start())
+        self._step(run.number, None)
+
+    def _step(self, number: int, pages: list[Page] | None) -> None:
+        """Step a call until it wants pages or ends, and say which."""
+        call = self._calls[number]
+        left = self._seconds_max - call.own_seconds
+        began = time.monotonic()
+        self._heartbeat.begin(number, began + left + FUNCTION_GRACE_SECONDS)
+        answer: FromExecutor | None = None
+        try:
+            result = self._limit.run(left, call.run.step, pages)
+        except TimeLimitExceeded:
+            answer = Finished(number, call.run.time_out(FUNCTION_SECONDS_MAX))
+        except BaseException:
+            answer = Broken(number, traceback.format_exc())
+        else:
+            if not isinstance(result, FunctionOutcome):
+                answer = Reads(number, list(result.reads))
+        now = time.monotonic()
+        call.own_seconds += now - began
+        if isinstance(answer, Reads):
+            self._heartbeat.end()
+        elif answer is None:
+            self._heartbeat.end()
+            del self._calls[number]
+            assert isinstance(result, FunctionOutcome)
+            answer = Finished(number, replace(result, own_seconds=call.own_seconds))
+        else:
+            del call
+            self._give_up(number)
+        self._send(answer)
+        if now - self._flushed_at > FLUSH_SECONDS:
+            self._flush()
+
+    def _give_up(self, number: int) -> None:
+        """Forget a call that has not returned.
+
+        Closing its coroutine runs user code once more, and dropping it may do so again: both happen
+        here, for a limited time and under the eyes of the watchdog.
+        """
+        self._heartbeat.begin(number, time.monotonic() + 2 * FUNCTION_GRACE_SECONDS)
+        # What such code raises has nobody to go to: the call is answered or canceled.
+        with suppress(BaseException):
+            self._limit.run(FUNCTION_GRACE_SECONDS, self._drop, number)
+        self._heartbeat.end()
+
+    def _drop(self, number: int) -> None:
+        self._calls.pop(number).run.close()
+
+    def _load(self, message: LoadBundle) -> None:
+        self._flush()
+        deadline = time.monotonic() + LOAD_SECONDS_MAX + FUNCTION_GRACE_SECONDS
+        self._heartbeat.begin(0, deadline)
+        try:
+            bundle = self._limit.run(LOAD_SECONDS_MAX, _load, message)
+            self._bundles[message.bundle] = bundle
+            self._send(Loaded(message.bundle, msgspec.to_builtins(bundle.spec)))
+        except DeveloperError as error:
+            self._send(LoadFailed(message.bundle, error.code, error.message))
+        except TimeLimitExceeded:
+            text = (
+                f"Loading the functions took more than {LOAD_SECONDS_MAX:g} s: move work that "
+                "modules do while they are imported into functions."
+            )
+            self._send(LoadFailed(message.bundle, "LoadTooSlow", text))
+        finally:
+            self._heartbeat.end()
+        # User modules may have taken the signal; what they made lives as long as the process.
+        self._limit.install()
+        _settle_memory()
+
+    def _send(self, message: FromExecutor) -> None:
+        append_frame(self._outgoing, message)
+
+    def _flush(self) -> None:
+        if self._outgoing:
+            self._connection.sendall(self._outgoing)
+            self._outgoing.clear()
+        self._flushed_at = time.monotonic()
+
+
+def _settle_memory() -> None:
+    """Collect once, then keep what is loaded out of every later collection."""
+    gc.collect()
+    gc.freeze()
+
+
+def _load(message: LoadBundle) -> LoadedBundle:
+    return load_bundle(Path(message.folder), message.bundle)
+
+
+def _end_if_orphaned(parent: int) -> Callable[[], None]:
+    """A check for the moment when user code won't stop: nobody may be left to kill us."""
+
+    def check() -> None:
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return check
+
+
+def main() -> None:
+    """Entry point: descriptors of socket and heartbeat, bytes of memory, 1 to run calls twice."""
+    socket_fd, heartbeat_fd, memory_bytes_max, is_rerun = map(int, sys.argv[1:5])
+    for fd in (socket_fd, heartbeat_fd):
+        os.set_inheritable(fd, False)  # noqa: FBT003 - it takes no keyword
+    # Ctrl-C in a terminal reaches the whole group; the pool decides when executors end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes_max, memory_bytes_max))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # A pool that goes away in the middle of a frame is an end like any other.
+    with socket.socket(fileno=socket_fd) as connection, suppress(ConnectionError):
+        Executor(connection, Heartbeat(heartbeat_fd), is_rerun=bool(is_rerun)).serve()
+
+
+if __name__ == "__main__":
+    main()
