@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,11 +78,15 @@ def test_any_bytes_are_values_or_refused(data):
 
 
 @given(ROWS, st.data())
-def test_a_cut_key_is_refused(row, data):
+def test_a_cut_key_is_refused_or_is_the_whole_key_of_something_else(row, data):
+    # Cut behind an escaped NUL, "a<NUL>b" is "a": the bytes alone can't tell.
     whole = encode_values(row)
     cut = whole[: data.draw(st.integers(0, len(whole) - 1))]
-    with pytest.raises(CorruptionError):
-        decode_values(cut, len(row))
+    try:
+        values = decode_values(cut, len(row))
+    except CorruptionError:
+        return
+    assert encode_values(values) == cut
 
 
 @given(BOUNDS, BOUNDS)
