@@ -210,8 +210,21 @@ def _next_held(step: Step) -> str | None:
         return text
     if state.phase is Phase.CONNECTED and held.authentications:
         step.enter(Phase.REORDERING)
-    if state.phase is Phase.CONNECTED and held.inbox:
-        return held.inbox.pop(0)
+    if state.phase is Phase.REORDERING:
+        return _take_missing(step)
+    return held.inbox.pop(0) if held.inbox else None
+
+
+def _take_missing(step: Step) -> str | None:
+    """The missing Authenticate, if it lies behind the one that it was meant to precede."""
+    inbox = step.state.held.inbox
+    for at, text in enumerate(inbox):
+        message = decode_message(text)
+        if (
+            isinstance(message, Authenticate)
+            and message.base_version == step.state.identity_version
+        ):
+            return inbox.pop(at)
     return None
 
 
