@@ -5,6 +5,7 @@ Held-back messages are kept as their text, so that nothing in here depends on ho
 
 import msgspec
 
+from syncline.limits import CLIENT_MESSAGE_BYTES_MAX, SESSION_ACTIONS_MAX, SESSION_MUTATIONS_MAX
 from syncline.sync.client_kind import ClientKind
 from syncline.sync.effects import UpdatePlan
 from syncline.sync.phases import Phase
@@ -19,13 +20,14 @@ class SessionLimits(msgspec.Struct, frozen=True):
     """A larger Transition leaves in chunks of at most this size (convex-protocol.md 1.9)."""
     frame_bytes: int | None = None
     """The largest frame that the transport takes (API Gateway: 128 KB); None: no limit."""
-    mutations: int = 1_000
-    actions: int = 1_000
+    mutations: int = SESSION_MUTATIONS_MAX
+    actions: int = SESSION_ACTIONS_MAX
     """Waiting and running ones together; more close the connection (convex-protocol.md 1.5)."""
     unsent_transitions: int = 2
     """No update is computed while so many wait to leave (convex-protocol.md 1.5)."""
     held_messages: int = 1_000
-    held_characters: int = 16 * 2**20
+    held_characters: int = 2 * CLIENT_MESSAGE_BYTES_MAX
+    """Room for two of the largest messages; more close the connection."""
     held_ms: int = 10_000
     """So long an early message waits for an earlier one that is missing."""
     idle_ms: int | None = 120_000
