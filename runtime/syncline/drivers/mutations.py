@@ -157,7 +157,7 @@ class Mutations:
             is_admin=job.caller.is_admin,
             begin_ts=begin,
             now_ns=self._clock.now_ns(),
-            seed=self._entropy.bits(128),
+            seed=self._entropy.bits(64),
             journal=None,
             bundle=deployment.bundle,
             catalog=self._replica.catalog_at(begin),

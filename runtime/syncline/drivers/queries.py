@@ -225,7 +225,7 @@ class Queries:
             is_admin=caller.is_admin,
             begin_ts=ts,
             now_ns=started,
-            seed=self._entropy.bits(128),
+            seed=self._entropy.bits(64),
             journal=key.journal,
             bundle=self._replica.deployment_at(ts).bundle,
             catalog=self._replica.catalog_at(ts),

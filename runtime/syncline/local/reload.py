@@ -42,5 +42,5 @@ def _say(report: PushReport, engine: Engine, console: DevConsole) -> None:
 
 async def watch(engine: Engine, functions: Path, console: DevConsole, stop: asyncio.Event) -> None:
     """Push after every save until `stop` is set."""
-    async for _ in awatch(  # pyright: ignore[reportUnknownVariableType] # its trio variantfunctions, watch_filter=_is_source, stop_event=stop, debounce=200):
+    async for _ in awatch(functions, watch_filter=_is_source, stop_event=stop, debounce=200):
         await push_and_report(engine, functions, console)
