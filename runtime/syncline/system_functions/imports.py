@@ -142,8 +142,22 @@ async def write_batch(
     """
     for place, document in zip(places, documents, strict=True):
         try:
-            await ctx.db.insert(table, document)
+            await _write(ctx, table, document)
         except SynclineError as error:
             raise ApplicationError(f"{place}: {error.message}") from error
     state = {"state": "in_progress", "progress_message": progress}
     await ctx.db.patch(importId, {"state": state})
+
+
+async def _write(ctx: "MutationCtx", table: str, document: dict[str, Any]) -> None:
+    document_id = document.pop("_id", None)
+    created = document.pop("_creationTime", None)
+    if document_id is None:
+        document_id = await ctx.db.insert(table, document)
+        if created is None:
+            return
+    elif await ctx.db.get(document_id) is not None:
+        raise ApplicationError(f"a document with the `_id` {document_id} is there already")
+    created = ctx.now.timestamp() * 1000 if created is None else float(created)
+    kept = {"_id": document_id, "_creationTime": created}
+    await ctx.db.restore(table, {**document, **kept})
