@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import cast
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -93,9 +94,10 @@ def make_app(sessions: Sessions, api: HttpApi) -> web.Application:
             )
         await socket.prepare(request)
         transport = request.transport
-        if not isinstance(transport, asyncio.WriteTransport):
+        if transport is None:
             return socket
-        connection = Connection(socket, transport)
+        # uvloop's transports have the interface without being subclasses of it.
+        connection = Connection(socket, cast("asyncio.WriteTransport", transport))
         driver = sessions.open(kind, connection)
         try:
             await connection.read(driver)
