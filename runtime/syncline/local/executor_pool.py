@@ -81,6 +81,7 @@ class ExecutorPool:
         self._ended: list[subprocess.Popen[bytes]] = []
         self._bundles: dict[str, _Bundle] = {}
         self._connecting: set[asyncio.Task[None]] = set()
+        self._waiting_for_link: list[asyncio.Future[ExecutorLink]] = []
         self._timers: set[asyncio.TimerHandle] = set()
         self._watch: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -112,7 +113,8 @@ class ExecutorPool:
     async def _load_in_one(self, bundle: str, folder: Path) -> BundleSpec:
         for _ in range(RUNS_MAX):
             try:
-                return await self._least_loaded().load(bundle, folder)
+                link = self._least_loaded() if self._links else await self._next_link()
+                return await link.load(bundle, folder)
             except ExecutorLost as lost:
                 if lost.was_stepping:
                     raise _load_failure(lost) from lost
@@ -137,7 +139,8 @@ class ExecutorPool:
         for _ in range(RUNS_MAX):
             asked: list[Reads] = []
             try:
-                return await self._least_loaded().run(call, reads, asked)
+                link = self._least_loaded() if self._links else await self._next_link()
+                return await link.run(call, reads, asked)
             except ExecutorLost as lost:
                 if lost.timed_out and lost.was_stepping:
                     return _failed(call, timeout_message(), asked)
@@ -159,11 +162,14 @@ class ExecutorPool:
             link.stop()
             self._ended.append(link.process)
         self._links.clear()
+        for waiting in self._waiting_for_link:
+            if not waiting.done():
+                waiting.set_exception(_shutting_down())
         await asyncio.to_thread(_wait_for, self._ended)
 
     def _start(self) -> None:
         if self._is_closed:
-            raise UnavailableError("ExecutorsUnavailable", "The deployment is shutting down.")
+            raise _shutting_down()
         if self._watch is None:
             for _ in range(self._executors):
                 self._add_link()
@@ -172,6 +178,10 @@ class ExecutorPool:
     def _add_link(self) -> None:
         link = ExecutorLink(self._environment, self._options, lambda: self._lost(link))
         self._links.append(link)
+        for waiting in self._waiting_for_link:
+            if not waiting.done():
+                waiting.set_result(link)
+        self._waiting_for_link.clear()
         for bundle, known in self._bundles.items():
             # Whoever misses it then is told: its calls come back as broken.
             link.load(bundle, known.folder)
@@ -205,11 +215,14 @@ class ExecutorPool:
         self._ended = [process for process in self._ended if process.poll() is None]
         self._watch = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._look)
 
+    async def _next_link(self) -> ExecutorLink:
+        """A process, when there is one again."""
+        if self._is_closed:
+            raise _shutting_down()
+        self._waiting_for_link.append(asyncio.get_running_loop().create_future())
+        return await self._waiting_for_link[-1]
+
     def _least_loaded(self) -> ExecutorLink:
-        if not self._links:
-            raise UnavailableError(
-                "ExecutorsUnavailable", "No process that runs functions is up; try again."
-            )
         return min(self._links, key=lambda link: (not link.is_settled, link.calls))
 
 
@@ -226,6 +239,10 @@ def _environment(hash_seed: int) -> dict[str, str]:
         if name in os.environ:
             environment[name] = os.environ[name]
     return environment
+
+
+def _shutting_down() -> UnavailableError:
+    return UnavailableError("ExecutorsUnavailable", "The deployment is shutting down.")
 
 
 def _keep_going_away() -> UnavailableError:

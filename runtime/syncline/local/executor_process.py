@@ -155,35 +155,32 @@ class Executor:
 
     def _step(self, number: int, pages: list[Page] | None) -> None:
         """Step a call until it wants pages or ends, and say which."""
+        answer = self._answer(number, pages)
+        self._heartbeat.end()
+        if number in self._calls and not isinstance(answer, Reads):
+            self._give_up(number)
+        self._send(answer)
+        if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
+            self._flush()
+
+    def _answer(self, number: int, pages: list[Page] | None) -> Reads | Finished | Broken:
+        """Step a call within its time; it is forgotten if it returned."""
         call = self._calls[number]
         left = self._seconds_max - call.own_seconds
         began = time.monotonic()
         self._heartbeat.begin(number, began + left + FUNCTION_GRACE_SECONDS)
-        answer: FromExecutor | None = None
         try:
             result = self._limit.run(left, call.run.step, pages)
         except TimeLimitExceeded:
-            answer = Finished(number, call.run.time_out(FUNCTION_SECONDS_MAX))
+            return Finished(number, call.run.time_out(FUNCTION_SECONDS_MAX))
         except BaseException:
-            answer = Broken(number, traceback.format_exc())
-        else:
-            if not isinstance(result, FunctionOutcome):
-                answer = Reads(number, list(result.reads))
-        now = time.monotonic()
-        call.own_seconds += now - began
-        if isinstance(answer, Reads):
-            self._heartbeat.end()
-        elif answer is None:
-            self._heartbeat.end()
-            del self._calls[number]
-            assert isinstance(result, FunctionOutcome)
-            answer = Finished(number, replace(result, own_seconds=call.own_seconds))
-        else:
-            del call
-            self._give_up(number)
-        self._send(answer)
-        if now - self._flushed_at > FLUSH_SECONDS:
-            self._flush()
+            # A defect of ours at one call must not take the others with it.
+            return Broken(number, traceback.format_exc())
+        call.own_seconds += time.monotonic() - began
+        if not isinstance(result, FunctionOutcome):
+            return Reads(number, list(result.reads))
+        del self._calls[number]
+        return Finished(number, replace(result, own_seconds=call.own_seconds))
 
     def _give_up(self, number: int) -> None:
         """Forget a call that has not returned.
@@ -220,6 +217,7 @@ class Executor:
             self._heartbeat.end()
         # User modules may have taken the signal; what they made lives as long as the process.
         self._limit.install()
+        self._flush()
         _settle_memory()
 
     def _send(self, message: FromExecutor) -> None:

@@ -69,7 +69,7 @@ def _decorator(name: str, kind: FunctionKind, visibility: Visibility) -> Functio
 def _object_validator(name: str, args: ArgsOption | None) -> Validator | None:
     if args is None or isinstance(args, Validator):
         return args
-    if isinstance(args, Mapping):
+    if isinstance(args, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] # user input
         return v.object(args)
     raise DeveloperError(
         "BadArgsValidator",
@@ -79,7 +79,7 @@ def _object_validator(name: str, args: ArgsOption | None) -> Validator | None:
 
 
 def _returns_validator(name: str, returns: Validator | None) -> Validator | None:
-    if returns is None or isinstance(returns, Validator):
+    if returns is None or isinstance(returns, Validator):  # pyright: ignore[reportUnnecessaryIsInstance] # user input
         return returns
     raise DeveloperError(
         "BadReturnsValidator",

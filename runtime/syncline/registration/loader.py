@@ -18,7 +18,12 @@ from syncline.execution.determinism.call_state import MODULE_MARK, LoadingState
 from syncline.ports import BundleSpec, FunctionSpec
 from syncline.registration.project import Project, read_project
 from syncline.registration.project_finder import FINDER
-from syncline.registration.registry import FunctionDefinition, FunctionReference, LoadedBundle
+from syncline.registration.registry import (
+    FunctionDefinition,
+    FunctionReference,
+    LoadedBundle,
+    references_in,
+)
 from syncline.registration.signature import read_signature
 from syncline.registration.system_functions import system_definitions
 from syncline.schema.definition import Schema
@@ -147,9 +152,7 @@ def _own_references(
 ) -> Iterator[tuple[str, FunctionReference[..., object]]]:
     """A module's functions without those that it imported from where they are defined."""
     by_name = {each.__name__: each for each in namespaces.values()}
-    for attribute, value in list(vars(namespace).items()):
-        if not isinstance(value, FunctionReference):
-            continue
+    for attribute, value in references_in(namespace):
         home = by_name.get(value.__module__)
         if home is None or home is namespace or not _holds(home, value):
             yield attribute, value

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import update_wrapper
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast
 
 from syncline.errors import DeveloperError
 
@@ -90,6 +90,15 @@ class FunctionReference(Generic[P, R]):
     def __repr__(self) -> str:
         name = self._path or self.__wrapped__.__qualname__
         return f"<{self.declaration.visibility} {self.declaration.kind} {name}>"
+
+
+def references_in(module: ModuleType) -> list[tuple[str, FunctionReference[..., object]]]:
+    """The decorated functions among a module's names, in their order, imported ones too."""
+    return [
+        (name, cast("FunctionReference[..., object]", value))
+        for name, value in vars(module).items()
+        if isinstance(value, FunctionReference)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

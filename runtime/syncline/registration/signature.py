@@ -85,7 +85,7 @@ def _parameters(handler: Handler) -> dict[str, Parameter]:
 
 
 def _args_validator(parameters: Mapping[str, Parameter], shapes: Mapping[str, Shape]) -> Validator:
-    open_ended = [name for name, each in parameters.items() if name not in shapes]
+    open_ended = [name for name in parameters if name not in shapes]
     if open_ended and shapes:
         raise DeveloperError(
             "OpenArguments",

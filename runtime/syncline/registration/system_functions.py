@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from syncline import system_functions
-from syncline.registration.registry import FunctionDefinition, FunctionReference
+from syncline.registration.registry import FunctionDefinition, references_in
 from syncline.registration.signature import read_signature
 
 PREFIX = "_system/"
@@ -25,8 +25,8 @@ def system_definitions() -> Mapping[str, FunctionDefinition]:
     for found in pkgutil.walk_packages(system_functions.__path__, f"{package}."):
         module = importlib.import_module(found.name)
         path = PREFIX + found.name.removeprefix(f"{package}.").replace(".", "/")
-        for name, reference in vars(module).items():
-            if isinstance(reference, FunctionReference) and reference.__module__ == found.name:
+        for name, reference in references_in(module):
+            if reference.__module__ == found.name:
                 full_path = f"{path}:{name}"
                 file = Path(reference.declaration.file).name
                 definitions[full_path] = read_signature(reference, full_path, file)

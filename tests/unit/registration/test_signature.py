@@ -116,7 +116,7 @@ def test_a_return_annotation_of_any_validates_nothing():
 
 
 def test_pagination_types_are_those_of_the_clients():
-    async def handler(ctx, paginationOpts: PaginationOptions) -> PaginationResult:  # noqa: N803
+    async def handler(ctx, paginationOpts: PaginationOptions) -> PaginationResult:  # noqa: N803 - the wire's name
         raise NotImplementedError
 
     definition = read(handler)
@@ -170,7 +170,7 @@ def test_bare_keyword_arguments_take_anything():
 
 
 def test_postponed_annotations_are_read_one_by_one():
-    async def handler(ctx: "OnlyForTypeCheckers", n: "int") -> "list[str]":  # noqa: F821
+    async def handler(ctx: "OnlyForTypeCheckers", n: "int") -> "list[str]":  # noqa: F821 - the name is missing on purpose
         return []
 
     definition = read(handler)

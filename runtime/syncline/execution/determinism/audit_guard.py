@@ -8,6 +8,7 @@ raised. A hook can't be removed, so there is one a process and it does nothing e
 
 import linecache
 import sys
+from inspect import currentframe
 from pathlib import Path
 from typing import Final
 
@@ -70,7 +71,7 @@ def _is_time_zone(arguments: tuple[object, ...]) -> bool:
 
 
 def _is_trusted_reader() -> bool:
-    frame = sys._getframe(2)  # noqa: SLF001 - the documented way to the stack
+    frame = currentframe()
     while frame is not None:
         if frame.f_code.co_filename in _TRUSTED_READERS:
             return True

@@ -6,9 +6,9 @@ process (which don't inherit it) are left alone. Outside of a step `current()` i
 everything is real: that is how actions run.
 """
 
-import sys
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
+from inspect import currentframe
 from random import Random
 from types import TracebackType
 from typing import Final, Literal, NoReturn
@@ -38,7 +38,7 @@ class SourceLine:
 
 def calling_line() -> SourceLine | None:
     """The innermost line of a user's module on the stack, None if there is none."""
-    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to the stack
+    frame = currentframe()
     while frame is not None:
         file = frame.f_globals.get(MODULE_MARK)
         if file is not None:
@@ -107,7 +107,7 @@ class CallState:
         generator = self._random
         if generator is None:
             # Never for secrets, the seed is recorded with the commit: facades.py refuses `secrets`.
-            generator = self._random = Random(self._seed)  # noqa: S311
+            generator = self._random = Random(self._seed)  # noqa: S311 - repeatable on purpose
         return generator
 
     def log(self, level: LogLevel, text: str) -> None:

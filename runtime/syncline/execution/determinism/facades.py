@@ -105,26 +105,26 @@ def datetime_facade(submodule: Submodule) -> StandIn:
     The classes are twins of the real ones: instances are real, isinstance and subclasses work.
     """
 
-    def now(cls: type, tz: dt.tzinfo | None = None) -> object:
+    def now(tz: dt.tzinfo | None = None) -> dt.datetime:
         state = current()
         if state is None:
             return dt.datetime.now(tz)
         moment = frozen_datetime(state.clock_ns("datetime.datetime.now"))
         return moment.replace(tzinfo=None) if tz is None else moment.astimezone(tz)
 
-    def utcnow(cls: type) -> object:
-        return now(cls, dt.UTC).replace(tzinfo=None)  # type: ignore[attr-defined]
+    def utcnow() -> dt.datetime:
+        return now(dt.UTC).replace(tzinfo=None)
 
-    def today(cls: type) -> object:
+    def today() -> dt.date:
         state = current()
         if state is None:
             return dt.date.today()  # noqa: DTZ011 - this is what was called
         return frozen_datetime(state.clock_ns("datetime.date.today")).date()
 
-    moments = {"now": classmethod(now), "utcnow": classmethod(utcnow), "today": classmethod(now)}
+    moments = {"now": staticmethod(now), "utcnow": staticmethod(utcnow), "today": staticmethod(now)}
     overrides: dict[str, object] = {
         "datetime": twin(dt.datetime, dt.datetime, moments),
-        "date": twin(dt.date, dt.date, {"today": classmethod(today)}),
+        "date": twin(dt.date, dt.date, {"today": staticmethod(today)}),
     }
     return StandIn("datetime", None, submodule=submodule, overrides=overrides)
 
@@ -132,7 +132,7 @@ def datetime_facade(submodule: Submodule) -> StandIn:
 def random_facade(submodule: Submodule) -> StandIn:
     """`random`: the module's functions and unseeded generators draw from the call's seed."""
     overrides: dict[str, object] = {}
-    shared = real_random.random.__self__  # type: ignore[attr-defined] - the module's generator
+    shared = real_random.random.__self__
     for name in dir(real_random):
         if getattr(getattr(real_random, name), "__self__", None) is shared:
             overrides[name] = _drawing(name, getattr(real_random, name))

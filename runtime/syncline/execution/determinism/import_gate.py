@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec, resolve_name
+from inspect import currentframe
 from types import ModuleType
 
 from syncline.execution.determinism.call_state import current
@@ -114,7 +115,7 @@ def _require(name: str) -> None:
 def _import(
     name: str,
     globals: Mapping[str, object] | None = None,  # noqa: A002 - the names of builtins.__import__
-    locals: Mapping[str, object] | None = None,  # noqa: A002
+    locals: Mapping[str, object] | None = None,  # noqa: A002 - as above
     fromlist: Sequence[str] | None = (),
     level: int = 0,
 ) -> ModuleType:
@@ -143,7 +144,9 @@ def _import_module(name: str, package: str | None) -> ModuleType:
 
 def _hash(value: object, /) -> int:
     """`hash`: only to define `__hash__`; PYTHONHASHSEED is fixed, addresses are not."""
-    if sys._getframe(1).f_code.co_name != "__hash__":  # noqa: SLF001 - the documented way
+    frame = currentframe()
+    caller = None if frame is None else frame.f_back
+    if caller is None or caller.f_code.co_name != "__hash__":
         check(ADDRESSES, "hash")
     return hash(value)
 

@@ -26,12 +26,13 @@ class Asking(Protocol):
 
 
 A = TypeVar("A", bound=Asking)
+A_co = TypeVar("A_co", bound=Asking, covariant=True)
 
 
-class Run(Protocol[A]):
+class Run(Protocol[A_co]):
     """One run of a call, stepped by hand."""
 
-    def step(self, pages: Sequence[Page] | None) -> A | FunctionOutcome:
+    def step(self, pages: Sequence[Page] | None) -> A_co | FunctionOutcome:
         """Go on with the pages asked for (None at the start)."""
         ...
 

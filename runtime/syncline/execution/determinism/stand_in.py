@@ -13,6 +13,7 @@ from functools import WRAPPER_ASSIGNMENTS, update_wrapper
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
+from typing import cast
 
 from syncline.execution.determinism.call_state import current
 from syncline.execution.determinism.refusals import Refusal
@@ -149,9 +150,8 @@ class _Policy:
             return value
         if not isinstance(value, type):
             return guarded(value, refusal, full_name)
-        if issubclass(value, BaseException):
-            return value
-        return guarded_class(value, refusal, full_name)
+        real = cast("type[object]", value)
+        return real if issubclass(real, BaseException) else guarded_class(real, refusal, full_name)
 
 
 def _attribute(module: ModuleType, name: str, full_name: str) -> object:
