@@ -17,6 +17,7 @@ from syncline.errors import ApplicationError, CallerError, DeveloperError, Syncl
 from syncline.execution.calls import ContextCalls, forgotten_await
 from syncline.execution.context import MutationCtx, QueryCtx, Run
 from syncline.execution.determinism.call_state import CallState, NondeterminismError
+from syncline.execution.determinism.time_limit import TimeLimitExceeded
 from syncline.execution.gather import not_awaitable_here
 from syncline.execution.stack_trace import describe
 from syncline.function_path import parse
@@ -68,7 +69,10 @@ class Execution:
             return NeedReads(tuple(request.reads))
         except StopIteration as finished:
             return self._finish(finished.value, None)
-        except Exception as error:
+        except (TimeLimitExceeded, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            # `sys.exit()` in a function ends the call, not who runs it.
             return self._finish(None, error)
 
     def close(self) -> None:
@@ -82,7 +86,7 @@ class Execution:
         message = f"Function execution timed out (maximum duration: {seconds:g}s)"
         return self._finish(None, ServerMadeError("FunctionTimedOut", message))
 
-    def _finish(self, value: bytes | None, error: Exception | None) -> FunctionOutcome:
+    def _finish(self, value: bytes | None, error: BaseException | None) -> FunctionOutcome:
         forgotten = self._calls.close()
         if error is None and self._state.violations:
             error = self._state.violations[0]
@@ -248,7 +252,7 @@ def _mib(size: int) -> str:
     return f"{size / 2**20:.4g} MiB"
 
 
-def _function_error(error: Exception) -> FunctionError:
+def _function_error(error: BaseException) -> FunctionError:
     if isinstance(error, ServerMadeError | LimitExceededError | NondeterminismError):
         return FunctionError(error.message, is_server_made=True, data=None)
     data = None
