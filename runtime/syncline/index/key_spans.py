@@ -62,8 +62,6 @@ def value_ends(key: bytes, start: int = INDEX_ID_BYTES) -> list[int]:
 
 def _value_end(key: bytes, at: int) -> int:
     """The end of the value at `at`, -1 if there is no whole value."""
-    if at >= len(key):
-        return -1
     tag = key[at]
     length = _FIXED_LENGTHS.get(tag)
     if length is not None:

@@ -147,3 +147,21 @@ def test_a_bucket_with_many_ranges_is_searched_by_their_bounds():
     for at in range(0, 1000, 2):
         index.unregister(at)
     assert index.match([message_key("general", 500.5)]) == {499}
+
+
+def test_queries_with_the_same_range_are_all_found_and_leave_one_by_one():
+    index = InterestIndex()
+    general = everything_with(MESSAGES_BY_CHANNEL + text("general"))
+    index.register("a", [general])
+    index.register("b", [general])
+    assert index.match([message_key("general")]) == {"a", "b"}
+    index.unregister("a")
+    assert index.match([message_key("general")]) == {"b"}
+
+
+def test_the_last_index_of_all_has_a_bucket_too():
+    last = b"\xff" * 6
+    assert bucket_of(KeyRange(last, b"\xff" * 7)) == last
+    assert bucket_of(KeyRange(last, b"\xff\xff\xff\xff\xff\xff\xff\xff")) == last
+    assert bucket_of(KeyRange(b"\xff" * 5 + b"\xfe", b"\xff" * 7)) == EVERYWHERE
+    assert bucket_of(KeyRange(last, b"upside down")) == EVERYWHERE

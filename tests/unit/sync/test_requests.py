@@ -15,6 +15,13 @@ def test_a_counter_is_one_run():
     assert requests.seen_runs == 1
 
 
+def test_an_id_that_fills_a_gap_joins_the_runs_around_it():
+    requests = Requests()
+    for request_id in (1, 3, 7, 2):
+        assert requests.is_new(request_id)
+    assert (requests.seen_from, requests.seen_to) == ([1, 7], [4, 8])
+
+
 @given(st.lists(st.integers(0, 30)))
 def test_ids_are_new_once(request_ids: list[int]):
     requests = Requests()

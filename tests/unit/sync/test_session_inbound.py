@@ -293,6 +293,24 @@ def test_the_missing_authenticate_is_found_behind_the_early_one():
     assert isinstance(mutation, RunMutation)
 
 
+def test_after_one_of_two_missing_authentications_the_other_is_waited_for():
+    conversation = Conversation()
+    conversation.signs_in(2, "third")
+    assert conversation.signs_out(0) == []
+    assert conversation.session.phase is Phase.REORDERING
+    assert conversation.mutates(0) == []
+    assert conversation.signs_out(1) == [VerifyToken(2, "User", "third", None)]
+
+
+def test_held_messages_that_close_the_connection_are_the_last_ones_taken():
+    conversation = Conversation(limits=SessionLimits(mutations=1), connect=False)
+    for request_id in range(4):
+        conversation.mutates(request_id)
+    run, close = conversation.connects()
+    assert isinstance(run, RunMutation)
+    assert close == Close(1013, "TooManyConcurrentMutations")
+
+
 def test_a_base_version_that_has_passed_is_fatal():
     conversation = Conversation()
     conversation.modifies(0)
