@@ -280,6 +280,8 @@ class Engine:
 
     async def close(self) -> None:
         """Stop background work and close runner and log."""
+        await self.mutations.close()
+        await self.queries.close()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)

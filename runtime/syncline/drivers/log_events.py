@@ -42,11 +42,11 @@ class LogEvent:
             request_id,
             duration_ns / 1e9,
             cached,
-            outcome.documents_read,
-            outcome.bytes_read,
+            0 if cached else outcome.documents_read,
+            0 if cached else outcome.bytes_read,
             retries,
-            outcome.log_lines,
-            outcome.error.message if outcome.error else None,
+            () if cached else outcome.log_lines,
+            outcome.error.message if outcome.error and not cached else None,
             now_ns // 1_000_000,
         )
 

@@ -99,17 +99,29 @@ class Mutations:
             f"{self._entropy.bits(64):016x}",
             self._clock.now_ns(),
         )
-        self._spawn(self._first(job) if maybe_resent else self._attempt(job))
+        self._spawn(job, self._first(job) if maybe_resent else self._attempt(job))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, job: _Job, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._finished)
+        task.add_done_callback(partial(self._ended, job))
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, job: _Job, task: asyncio.Task[None]) -> None:
+        """A run that failed for a reason of ours is answered too; nothing was committed."""
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
+            self._leave(job)
+            job.reply(
+                self._server_error(job, "Your request couldn't be completed. Try again later.")
+            )
             raise error
+
+    async def close(self) -> None:
+        """Give up on what still runs: nothing of it has been committed or answered."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _first(self, job: _Job) -> None:
         while True:
@@ -214,7 +226,7 @@ class Mutations:
                     if job.conflicts > CONFLICT_RETRIES_MAX:
                         self._exhausted(job)
                         return
-                self._spawn(self._attempt(job))
+                self._spawn(job, self._attempt(job))
             case Done(ts):
                 assert run is not None
                 outcome, answer = run
@@ -279,7 +291,7 @@ class Mutations:
             failed=True,
         )
         if self._committer.submit(draft, partial(self._exhausted_done, job, outcome, answer)):
-            self._spawn(self._attempt(job))
+            self._spawn(job, self._attempt(job))
 
     def _exhausted_done(
         self, job: _Job, outcome: FunctionOutcome, answer: Answer, settled: Settled

@@ -134,9 +134,27 @@ class Queries:
         """The entry of a query, kept up to date for `watcher` until `unwatch`."""
         entry = self._entry(path, arguments, caller, journal)
         entry.watchers[watcher] = None
-        if not entry.is_valid_at(self.matched):
+        if entry.is_valid_at(self.matched):
+            self._report_shared(entry)
+        else:
             self.refresh(entry)
         return entry
+
+    def _report_shared(self, entry: Entry) -> None:
+        """Tell that a result was shared instead of computed."""
+        if entry.outcome is not None:
+            now = self._clock.now_ns()
+            self._events.emit(
+                LogEvent.of(
+                    entry.key.path,
+                    "query",
+                    "",
+                    entry.outcome,
+                    duration_ns=0,
+                    now_ns=now,
+                    cached=True,
+                )
+            )
 
     def unwatch(self, entry: Entry, watcher: Watcher) -> None:
         """Stop watching; an entry without watchers stays as a cache while it is valid."""
@@ -149,6 +167,8 @@ class Queries:
     ) -> Entry:
         """A result valid at `ts`; one that is shared with nobody when `ts` lies in the past."""
         entry = self._entry(path, arguments, caller, journal)
+        if entry.is_valid_at(ts):
+            self._report_shared(entry)
         while not entry.is_valid_at(ts):
             if ts < self.matched or entry.ts > ts:
                 return await self._exact(entry.key, caller, ts)
@@ -313,6 +333,13 @@ class Queries:
             self._move_watchers(entry)
         else:
             self.refresh(entry)
+
+    async def close(self) -> None:
+        """Give up on the runs under way."""
+        running = [entry.running for entry in self._entries.values() if entry.running is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
     def invalidate_all(self) -> None:
         """The log was reset: nothing computed before counts."""

@@ -1,46 +1,76 @@
-"""The dev server's console: what happened, one readable line per function call."""
+"""The dev server's console: what happened, one readable line per function call.
 
-import re
+Lines are collected and written once per turn of the event loop: thousands of calls a second must
+not wait for a terminal. Colours only where somebody sees them (a terminal, and NO_COLOR not set).
+"""
 
-from rich.console import Console
-from rich.markup import escape
+import asyncio
+import os
+import sys
+from typing import TextIO
 
 from syncline.drivers.log_events import LogEvent
 
-_LEVEL_STYLE = {"DEBUG": "dim", "INFO": "blue", "LOG": "default", "WARN": "yellow", "ERROR": "red"}
-_LEVEL = re.compile(r"^\[(DEBUG|INFO|LOG|WARN|ERROR)\] ")
+_BOLD, _DIM, _RED, _GREEN, _YELLOW, _BLUE = "1", "2", "31", "32", "33", "34"
+_LEVEL_STYLES = {"[DEBUG]": _DIM, "[INFO]": _BLUE, "[WARN]": _YELLOW, "[ERROR]": _RED}
+_LETTERS = {"query": "Q", "mutation": "M", "action": "A"}
 
 
 class DevConsole:
-    """Prints to standard output; `verbose=False` leaves out successful calls without log lines."""
+    """Prints to a text stream, standard output by default."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False, soft_wrap=True)
+    def __init__(self, stream: TextIO | None = None, *, shows_calls: bool = True) -> None:
+        """`shows_calls`: whether every function call is printed, or only failed ones."""
+        self._stream = stream or sys.stdout
+        self._shows_calls = shows_calls
+        self._has_colours = self._stream.isatty() and "NO_COLOR" not in os.environ
+        self._lines: list[str] = []
 
-    def say(self, text: str, style: str = "") -> None:
+    def _styled(self, text: str, style: str) -> str:
+        return f"\x1b[{style}m{text}\x1b[0m" if self._has_colours else text
+
+    def say(self, text: str, *, important: bool = False) -> None:
         """One line of the server itself."""
-        self._console.print(escape(text), style=style or None)
+        self._print(self._styled(text, _BOLD) if important else text)
 
     def error(self, text: str) -> None:
         """Something is wrong and needs the reader's attention."""
-        self._console.print(escape(text), style="red")
+        self._print(self._styled(text, _RED))
 
     def call(self, event: LogEvent) -> None:
         """One function call: kind, function, duration, cache, documents, then its log lines."""
-        letter = {"query": "Q", "mutation": "M", "action": "A"}.get(event.kind, "?")
-        outcome = "red" if event.error else "green"
-        cache = " cache hit" if event.cached else ""
-        if event.kind == "query" and not event.cached:
-            cache = " cache miss"
-        retries = f" {event.retries} retries" if event.retries else ""
-        self._console.print(
-            f"[{outcome}]{letter}[/] [bold]{escape(event.path)}[/]"
-            f" [dim]{event.duration_seconds * 1000:.1f} ms{cache}"
-            f" {event.documents_read} documents read{retries}[/]"
+        if not self._shows_calls and event.error is None:
+            return
+        letter = self._styled(_LETTERS.get(event.kind, "?"), _RED if event.error else _GREEN)
+        cache = ""
+        if event.kind == "query":
+            cache = ", cache hit" if event.cached else ", cache miss"
+        retries = f", {event.retries} retries" if event.retries else ""
+        documents = (
+            f"{event.documents_read} document{'' if event.documents_read == 1 else 's'} read"
         )
+        facts = f"{event.duration_seconds * 1000:.1f} ms{cache}, {documents}{retries}"
+        self._print(f"{letter} {self._styled(event.path, _BOLD)}  {self._styled(facts, _DIM)}")
         for line in event.log_lines:
-            level = _LEVEL.match(line)
-            style = _LEVEL_STYLE[level.group(1)] if level else "default"
-            self._console.print(f"  {escape(line)}", style=style)
+            style = _LEVEL_STYLES.get(line.partition(" ")[0])
+            self._print("  " + (self._styled(line, style) if style else line))
         if event.error:
-            self._console.print(f"  {escape(event.error)}", style="red")
+            self._print(self._styled("  " + event.error.replace("\n", "\n  "), _RED))
+
+    def _print(self, line: str) -> None:
+        if not self._lines:
+            try:
+                asyncio.get_running_loop().call_soon(self.flush)
+            except RuntimeError:
+                self._lines.append(line)
+                self.flush()
+                return
+        self._lines.append(line)
+
+    def flush(self) -> None:
+        """Write what was collected."""
+        if self._lines:
+            text = "\n".join(self._lines) + "\n"
+            self._lines.clear()
+            self._stream.write(text)
+            self._stream.flush()

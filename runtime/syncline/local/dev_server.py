@@ -46,6 +46,7 @@ class DevOptions:
     port: int = 3210
     watch: bool = True
     executors: int = 2
+    shows_calls: bool = True
 
 
 def deployment_secret(data: Path) -> bytes:
@@ -89,6 +90,7 @@ class DevServer:
         finally:
             await asyncio.to_thread(postgres.stop)
             self._console.say("Stopped.")
+            self._console.flush()
         return 0
 
     async def _start_engine(self, conninfo: str) -> Engine:
@@ -123,7 +125,7 @@ class DevServer:
         await runner.setup()
         try:
             await web.SockSite(runner, self._listener).start()
-            self._console.say(f"Syncline is running at {engine.url}", "bold")
+            self._console.say(f"Syncline is running at {engine.url}", important=True)
             self._console.say(f"Admin key: {admin_key(engine.name, secret)}")
             engine.on_log(self._console.call)
             await push_and_report(engine, options.functions, self._console)
@@ -187,4 +189,5 @@ def run_dev_server(options: DevOptions) -> int:
 
 
 async def _run(options: DevOptions) -> int:
-    return await DevServer(options, DevConsole()).run()
+    console = DevConsole(shows_calls=options.shows_calls)
+    return await DevServer(options, console).run()

@@ -30,14 +30,14 @@ async def push_and_report(engine: Engine, functions: Path, console: DevConsole) 
 
 def _say(report: PushReport, engine: Engine, console: DevConsole) -> None:
     count = len([f for f in engine.spec().functions if not f.path.startswith("_system/")])
-    console.say(f"Functions ready: {count} functions, bundle {report.bundle[:12]}", "green")
+    console.say(f"Functions ready: {count} functions, bundle {report.bundle[:12]}")
     for label, names in (
         ("added index", report.added_indexes),
         ("removed index", report.removed_indexes),
         ("validated table", report.validated_tables),
     ):
         for name in names:
-            console.say(f"  {label} {name}", "dim")
+            console.say(f"  {label} {name}")
 
 
 async def watch(engine: Engine, functions: Path, console: DevConsole, stop: asyncio.Event) -> None:
