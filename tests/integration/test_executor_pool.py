@@ -21,6 +21,8 @@ from tests.function_folder import FunctionFolder
 TIMED_OUT = "Function execution timed out (maximum duration: 1s)"
 
 FUNCTIONS = """
+from contextvars import ContextVar
+
 @query
 async def echo(ctx, n: int = 0) -> int:
     return n
@@ -43,6 +45,15 @@ async def fail(ctx) -> None:
 @query
 async def leave(ctx) -> None:
     raise SystemExit(3)
+
+current = ContextVar("current", default="nobody")
+
+@query
+async def remember(ctx) -> str:
+    before = current.get()
+    current.set("somebody")
+    await ctx.db.query("items").collect()
+    return f"{before}, {current.get()}"
 
 @query
 async def surroundings(ctx) -> list:
@@ -328,6 +339,15 @@ def test_calls_that_wait_for_reads_hold_up_nobody(functions):
         assert value(await pool.run(a_call("good:echo", n=1), Shelf())) == 1
         gate.set()
         assert [value(outcome) for outcome in await asyncio.gather(*waiting)] == [3] * 10
+
+    pooled(functions, test, executors=1)
+
+
+def test_context_variables_of_a_call_are_its_own(functions):
+    async def test(pool):
+        calls = [pool.run(a_call("good:remember"), Shelf(1)) for _ in range(4)]
+        outcomes = await asyncio.gather(*calls)
+        assert [value(outcome) for outcome in outcomes] == ["nobody, somebody"] * 4
 
     pooled(functions, test, executors=1)
 

@@ -144,6 +144,8 @@ class ExecutorLink(asyncio.Protocol):
 
     def load(self, bundle: str, folder: Path) -> "asyncio.Future[BundleSpec]":
         """Import a folder; fails with DeveloperError or ExecutorLost."""
+        if bundle in self._loading:
+            return self._loading[bundle]
         future: asyncio.Future[BundleSpec] = asyncio.get_running_loop().create_future()
         # Whoever restarts a process need not look at what it loads again.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())

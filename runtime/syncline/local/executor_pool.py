@@ -102,10 +102,14 @@ class ExecutorPool:
         spec = await self._load_in_one(bundle, folder)
         self._bundles[bundle] = _Bundle(folder, spec)
         others = [link.load(bundle, folder) for link in self._links if not link.knows(bundle)]
-        # A process that goes now is replaced by one that loads every known bundle.
-        for loaded in others:
-            with suppress(ExecutorLost):
-                await loaded
+        try:
+            for loaded in others:
+                # A process that goes now is replaced by one that loads every known bundle.
+                with suppress(ExecutorLost):
+                    await loaded
+        except DeveloperError:
+            self._unload(bundle)
+            raise
         while len(self._bundles) > BUNDLES_KEPT:
             self._unload(next(iter(self._bundles)))
         return spec

@@ -18,6 +18,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -65,13 +66,30 @@ FLUSH_SECONDS = 0.0005
 
 
 class _StartedCall:
-    """A call that is being stepped or waits for pages."""
+    """A call that is being stepped or waits for pages.
 
-    __slots__ = ("own_seconds", "run")
+    It has context variables of its own, as a task would: what a call sets, or an interrupt leaves
+    set, is not seen by the next one.
+    """
+
+    __slots__ = ("_context", "_run", "own_seconds")
 
     def __init__(self, run: Execution | CheckedRun[NeedReads]) -> None:
-        self.run = run
+        self._run = run
+        self._context = copy_context()
         self.own_seconds = 0.0
+
+    def step(self, pages: list[Page] | None) -> NeedReads | FunctionOutcome:
+        """Go on with the pages asked for."""
+        return self._context.run(self._run.step, pages)
+
+    def time_out(self) -> FunctionOutcome:
+        """The outcome after an interrupt."""
+        return self._run.time_out(FUNCTION_SECONDS_MAX)
+
+    def close(self) -> None:
+        """Give the call up."""
+        self._context.run(self._run.close)
 
 
 class Executor:
@@ -170,9 +188,9 @@ class Executor:
         began = time.monotonic()
         self._heartbeat.begin(number, began + left + FUNCTION_GRACE_SECONDS)
         try:
-            result = self._limit.run(left, call.run.step, pages)
+            result = self._limit.run(left, call.step, pages)
         except TimeLimitExceeded:
-            return Finished(number, call.run.time_out(FUNCTION_SECONDS_MAX))
+            return Finished(number, call.time_out())
         except BaseException:
             # A defect of ours at one call must not take the others with it.
             return Broken(number, traceback.format_exc())
@@ -195,7 +213,7 @@ class Executor:
         self._heartbeat.end()
 
     def _drop(self, number: int) -> None:
-        self._calls.pop(number).run.close()
+        self._calls.pop(number).close()
 
     def _load(self, message: LoadBundle) -> None:
         self._flush()
