@@ -36,6 +36,8 @@ EXCEPTIONS = {
     "syncline.execution.determinism": {
         *("os", "random", "secrets", "signal", "threading", "time", "uuid"),
     },
+    # ctx.log is a standard Logger whose lines stay with the call, ctx.random a standard Random.
+    "syncline.execution.context": {"logging", "random"},
 }
 
 FORBIDDEN_EDGES = (

@@ -4,12 +4,12 @@ Nothing stops a function that never ends; executors do (local/executor_pool.py).
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from syncline.errors import UnavailableError
 from syncline.execution.function_call import Execution, NeedReads
 from syncline.ports import BundleSpec, FunctionCall, FunctionOutcome, SnapshotReads
 from syncline.registration.loader import load_bundle
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from syncline.registration.registry import LoadedBundle
@@ -34,9 +34,12 @@ class InlineRunner:
         if bundle is None:
             raise UnavailableError("BundleNotLoaded", f"Bundle {call.bundle!r} is not loaded.")
         execution = Execution(call, bundle)
-        step = execution.step(None)
-        while isinstance(step, NeedReads):
-            step = execution.step(await reads.read(step.reads))
+        try:
+            step = execution.step(None)
+            while isinstance(step, NeedReads):
+                step = execution.step(await reads.read(step.reads))
+        finally:
+            execution.close()
         return step
 
     async def close(self) -> None:

@@ -35,6 +35,8 @@ class ContextCalls:
         self.next_journal: str | None = None
         self.has_paginated = False
         self.read_identity = False
+        self.refused: DeveloperError | None = None
+        """The first thing awaited that is no ctx method: it fails the run even if swallowed."""
         self._calls: list[ContextCall[Any]] = []
 
     def made(self, name: str, coroutine: Coroutine[Any, Any, T]) -> ContextCall[T]:
@@ -42,6 +44,17 @@ class ContextCalls:
         call = ContextCall(name, coroutine)
         self._calls.append(call)
         return call
+
+    def refuse(self, request: object) -> DeveloperError:
+        """The error for awaiting what needs an event loop; noted, so that it can't be swallowed."""
+        error = DeveloperError(
+            "NoAsyncIoInQueriesOrMutations",
+            f"A query or mutation awaited {type(request).__name__!r}, which needs an event loop. "
+            "Await only ctx methods, ctx.gather and your own async functions made of them; for "
+            "the network, timers or asyncio use an action.",
+        )
+        self.refused = self.refused or error
+        return error
 
     def close(self) -> str | None:
         """Close what was never awaited; the name of the first of it, if any."""

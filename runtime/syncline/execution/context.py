@@ -5,7 +5,8 @@ ReadRequest only, and whoever steps them answers it.
 """
 
 import logging
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from random import Random
@@ -16,18 +17,38 @@ from syncline.execution.database import DatabaseReader, DatabaseWriter
 from syncline.execution.determinism.call_state import CallState, LogLevel
 from syncline.execution.gather import gather
 from syncline.execution.identity import UserIdentity, user_identity
+from syncline.execution.stack_trace import describe
+from syncline.index.key_encoding import values_range
+from syncline.schema.catalog import ENVIRONMENT_VARIABLES, environment_range
 from syncline.transaction.transaction import Transaction
 from syncline.values.render import inspect
+
+ALL_VARIABLES = values_range(ENVIRONMENT_VARIABLES.indexes["by_name"].index_id)
+"""The index range of every environment variable's row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Where a context stands among nested calls."""
+
+    depth: int
+    """0 for the function that was called."""
+    is_system: bool
+    """A function of `_system/`: it may write system tables and call its like."""
 
 
 class NestedRunner(Protocol):
     """Runs another function inside this run's transaction."""
 
     def __call__(
-        self, function: object, arguments: dict[str, object], kind: str
+        self, function: object, arguments: dict[str, object], kind: str, level: Level
     ) -> Coroutine[Any, Any, Any]:
-        """The result of a nested query or mutation."""
+        """The result of a nested query or mutation called from `level`."""
         ...
+
+
+class EnvironmentNeeded(BaseException):
+    """Ends a run that reads its first environment variable; it starts over knowing them all."""
 
 
 class Run:
@@ -46,6 +67,38 @@ class Run:
         self.calls = calls
         self.identity = identity
         self.nested = nested
+        self.environment: Mapping[str, str] | None = None
+        """Every variable, once they have been read."""
+        self.needs_environment = False
+
+
+class Environment(Mapping[str, str]):
+    """`ctx.env`: the deployment's environment variables; each one read is in the read set."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __getitem__(self, name: str) -> str:
+        variables = self._variables()
+        self._run.transaction.reads.add_range(environment_range(name))
+        if name not in variables:
+            raise KeyError(f"The environment variable {name!r} is not set on this deployment.")
+        return variables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        variables = self._variables()
+        self._run.transaction.reads.add_range(ALL_VARIABLES)
+        return iter(variables)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def _variables(self) -> Mapping[str, str]:
+        if self._run.environment is None:
+            # No method of a mapping can be awaited, and most functions read no variable at all.
+            self._run.needs_environment = True
+            raise EnvironmentNeeded
+        return self._run.environment
 
 
 class Auth:
@@ -82,20 +135,24 @@ class _LogLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = _LEVELS.get(record.levelname, "LOG")
-        self._state.log(level, inspect(record.getMessage()))
+        text = inspect(record.getMessage())
+        error = record.exc_info[1] if record.exc_info else None
+        self._state.log(level, text if error is None else f"{text}\n{describe(error)}")
 
 
 class QueryCtx:
     """The context of a query: reads at one snapshot."""
 
-    def __init__(self, run: Run, *, is_system: bool = False) -> None:
+    def __init__(self, run: Run, level: Level) -> None:
         self._run = run
-        self._is_system = is_system
+        self._level = level
 
     @cached_property
     def db(self) -> DatabaseReader:
         """The database."""
-        return DatabaseReader(self._run.transaction, self._run.calls, is_system=self._is_system)
+        return DatabaseReader(
+            self._run.transaction, self._run.calls, is_system=self._level.is_system
+        )
 
     @property
     def auth(self) -> Auth:
@@ -106,6 +163,11 @@ class QueryCtx:
     def now(self) -> datetime:
         """The time of the run in UTC, the same however often it is asked for."""
         return datetime.fromtimestamp(self._run.state.clock_ns("ctx.now") / 1e9, UTC)
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """Environment variables by name; KeyError for one that is not set."""
+        return Environment(self._run)
 
     @property
     def random(self) -> Random:
@@ -121,11 +183,15 @@ class QueryCtx:
 
     def gather(self, *awaitables: Awaitable[Any]) -> ContextCall[list[Any]]:
         """Await several at once; results in argument order, reads sent as batches."""
-        return self._run.calls.made("ctx.gather", gather(awaitables))
+        return self._run.calls.made(
+            "ctx.gather", gather(self._run.transaction, self._run.calls, awaitables)
+        )
 
     def run_query(self, function: object, /, **arguments: object) -> ContextCall[Any]:
         """Run another query at the same snapshot, in this transaction."""
-        return self._run.calls.made("ctx.run_query", self._run.nested(function, arguments, "query"))
+        return self._run.calls.made(
+            "ctx.run_query", self._run.nested(function, arguments, "query", self._level)
+        )
 
 
 class MutationCtx(QueryCtx):
@@ -134,10 +200,12 @@ class MutationCtx(QueryCtx):
     @cached_property
     def db(self) -> DatabaseWriter:
         """The database."""
-        return DatabaseWriter(self._run.transaction, self._run.calls, is_system=self._is_system)
+        return DatabaseWriter(
+            self._run.transaction, self._run.calls, is_system=self._level.is_system
+        )
 
     def run_mutation(self, function: object, /, **arguments: object) -> ContextCall[Any]:
         """Run another mutation as a sub-transaction: if it fails, its writes alone are undone."""
         return self._run.calls.made(
-            "ctx.run_mutation", self._run.nested(function, arguments, "mutation")
+            "ctx.run_mutation", self._run.nested(function, arguments, "mutation", self._level)
         )

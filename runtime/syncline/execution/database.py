@@ -49,6 +49,10 @@ class DatabaseReader:
 
     def query(self, table: str, /) -> Query:
         """Begin a query over a table; one that does not exist has no documents."""
+        if not isinstance(table, str):  # pyright: ignore[reportUnnecessaryIsInstance] # user input
+            raise DeveloperError(
+                "InvalidTableName", f"ctx.db.query takes a table's name, not {table!r}."
+            )
         if table.startswith("_"):
             self._require_system_access(table)
         return Query(self._calls, self._transaction, table)
@@ -128,6 +132,8 @@ class DatabaseWriter(DatabaseReader):
         return self._calls.made("ctx.db.patch", self._patch(document_id, fields))
 
     async def _patch(self, document_id: str, fields: Mapping[str, Any]) -> None:
+        if not isinstance(fields, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] # user input
+            raise _not_a_dict("ctx.db.patch", fields)
         table, found, version = await self._to_change(document_id, "patch", "Update")
         removed = [name for name, value in fields.items() if value is MISSING]
         changed = _fields(
@@ -145,8 +151,8 @@ class DatabaseWriter(DatabaseReader):
         return self._calls.made("ctx.db.replace", self._replace(document_id, document))
 
     async def _replace(self, document_id: str, document: Mapping[str, Any]) -> None:
-        table, found, version = await self._to_change(document_id, "replace", "Replace")
         fields = _fields(document, "ctx.db.replace")
+        table, found, version = await self._to_change(document_id, "replace", "Replace")
         self._require_same_system_fields(found, fields, (), "ctx.db.replace")
         kept = {"_id": found["_id"], "_creationTime": found["_creationTime"]}
         self._transaction.write(table, version, document_id, {**fields, **kept})
@@ -204,9 +210,11 @@ class DatabaseWriter(DatabaseReader):
 
 def _fields(document: Mapping[str, Any], call: str) -> dict[str, Value]:
     if not isinstance(document, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] # user input
-        raise DeveloperError(
-            "InvalidDocument", f"{call} needs a dict, not {type(document).__name__}."
-        )
+        raise _not_a_dict(call, document)
     fields = normalize(document)
     assert isinstance(fields, dict)
     return fields
+
+
+def _not_a_dict(call: str, given: object) -> DeveloperError:
+    return DeveloperError("InvalidDocument", f"{call} needs a dict, not {type(given).__name__}.")

@@ -10,24 +10,33 @@ at the snapshot. Every failure of user code is an outcome, never an exception.
 """
 
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from syncline.errors import ApplicationError, CallerError, DeveloperError, SynclineError
+from syncline.execution.arguments import (
+    ServerMadeError,
+    check_arguments,
+    checked_result,
+    decode_arguments,
+    encode_result,
+)
 from syncline.execution.calls import ContextCalls, forgotten_await
-from syncline.execution.context import MutationCtx, QueryCtx, Run
+from syncline.execution.context import ALL_VARIABLES, Level, MutationCtx, QueryCtx, Run
 from syncline.execution.determinism.call_state import CallState, NondeterminismError
-from syncline.execution.determinism.time_limit import TimeLimitExceeded
-from syncline.execution.gather import not_awaitable_here
+from syncline.execution.determinism.time_limit import TimeLimitExceeded, timeout_message
 from syncline.execution.stack_trace import describe
 from syncline.function_path import parse
-from syncline.limits import ARGUMENTS_BYTES_MAX, NESTED_CALLS_MAX, RESULT_BYTES_MAX
+from syncline.limits import NESTED_CALLS_MAX
 from syncline.ports import FunctionCall, FunctionError, FunctionOutcome, Page, RangeRead
 from syncline.registration.registry import FunctionDefinition, FunctionReference, LoadedBundle
 from syncline.schema.catalog import module_range
+from syncline.transaction.range_scan import RangeScan
 from syncline.transaction.read_request import ReadRequest
 from syncline.transaction.transaction import Transaction
 from syncline.transaction.usage import LimitExceededError
+from syncline.transaction.write_set import WriteSet
 from syncline.values import wire_json
 from syncline.values.value import Value, normalize
 
@@ -41,63 +50,85 @@ class NeedReads:
     reads: tuple[RangeRead, ...]
 
 
-class ServerMadeError(CallerError):
-    """A failure in our own words, shown to clients in production too."""
-
-
 class Execution:
     """One run. `step` until it returns a FunctionOutcome; `close` to give up."""
 
     def __init__(self, call: FunctionCall, bundle: LoadedBundle) -> None:
         self._call = call
         self._bundle = bundle
+        self._begin(self._main())
+
+    def _begin(self, coroutine: Coroutine[Any, Any, bytes]) -> None:
+        call = self._call
         self._state = CallState(now_ns=call.now_ns, seed=call.seed)
         self._transaction = Transaction(call.catalog, now_ns=call.now_ns, seed=call.seed)
         self._calls = ContextCalls(call.journal)
         self._run = Run(self._transaction, self._state, self._calls, call.identity, self._nested)
-        self._depth = 0
-        self._coroutine: Coroutine[Any, Any, bytes] = self._main()
+        self._coroutine = coroutine
 
     def step(self, pages: Sequence[Page] | None) -> NeedReads | FunctionOutcome:
-        """Go on until the next reads or the end; `pages` answer the reads of the step before."""
+        """Go on until the next reads or the end; `pages` answer the reads of the step before.
+
+        Raises TimeLimitExceeded and KeyboardInterrupt, which come from outside.
+        """
+        value: bytes | None = None
+        error: BaseException | None = None
+        request: ReadRequest | None = None
         try:
             with self._state:
-                request = self._coroutine.send(pages)
-                if not isinstance(request, ReadRequest):
-                    self._coroutine.throw(not_awaitable_here(request))
-                    raise not_awaitable_here(request)
-            return NeedReads(tuple(request.reads))
+                request = self._advance(pages)
         except StopIteration as finished:
-            return self._finish(finished.value, None)
+            value = finished.value
         except (TimeLimitExceeded, KeyboardInterrupt):
             raise
-        except BaseException as error:
+        except BaseException as raised:
             # `sys.exit()` in a function ends the call, not who runs it.
-            return self._finish(None, error)
+            error = raised
+        if self._run.needs_environment:
+            # Nothing of this attempt was visible: the same inputs lead here again.
+            self.close()
+            self._begin(self._main_with_environment())
+            return self.step(None)
+        if request is not None:
+            return NeedReads(tuple(request.reads))
+        return self._finish(value, error)
+
+    def _advance(self, pages: Sequence[Page] | None) -> ReadRequest:
+        request = self._coroutine.send(pages)
+        if isinstance(request, ReadRequest):
+            return request
+        refused = self._calls.refuse(request)
+        # Raised where it waits, so that the trace shows the line.
+        self._coroutine.throw(refused)
+        self._coroutine.close()
+        raise refused
 
     def close(self) -> None:
         """Give the run up: its coroutine is closed, nothing is reported."""
-        with self._state:
+        # Whatever user code raises while it is being closed has nobody to go to.
+        with self._state, suppress(Exception):
             self._coroutine.close()
         self._calls.close()
 
     def time_out(self, seconds: float) -> FunctionOutcome:
         """The outcome of a run that was interrupted for having used up its time."""
-        message = f"Function execution timed out (maximum duration: {seconds:g}s)"
-        return self._finish(None, ServerMadeError("FunctionTimedOut", message))
+        return self._finish(None, ServerMadeError("FunctionTimedOut", timeout_message(seconds)))
 
     def _finish(self, value: bytes | None, error: BaseException | None) -> FunctionOutcome:
-        forgotten = self._calls.close()
-        if error is None and self._state.violations:
-            error = self._state.violations[0]
+        transaction, calls, state = self._transaction, self._calls, self._state
+        forgotten = calls.close()
+        if error is None:
+            error = calls.refused or (state.violations[0] if state.violations else None)
         if error is None and forgotten is not None:
             error = forgotten_await(forgotten)
-        transaction, calls, state = self._transaction, self._calls, self._state
+        with state:
+            # Exceptions of users have texts made by users.
+            described = None if error is None else _function_error(error)
         return FunctionOutcome(
             value=value if error is None else None,
-            error=None if error is None else _function_error(error),
+            error=described,
             log_lines=tuple(state.log_lines),
-            read_ranges=transaction.read_ranges(),
+            read_ranges=transaction.reads.merged(),
             changes=transaction.changes() if error is None else (),
             journal=calls.next_journal,
             read_identity=calls.read_identity,
@@ -113,32 +144,30 @@ class Execution:
     async def _main(self) -> bytes:
         call = self._call
         definition = self._find(call.path)
-        if definition.kind != call.kind:
-            path = parse(call.path)
-            raise ServerMadeError(
-                "WrongFunctionKind",
-                f"Trying to execute {path.canonical} as {call.kind.title()}, but it is defined as "
-                f"{definition.kind.title()}.",
-            )
-        arguments = self._arguments(definition)
-        result = await self._invoke(definition, arguments)
-        encoded = wire_json.encode(result)
-        if len(encoded) > RESULT_BYTES_MAX:
-            raise ServerMadeError(
-                "ReturnValueTooLarge",
-                f"Return value of {parse(call.path).canonical} is too large "
-                f"(actual: {_mib(len(encoded))}, limit: {_mib(RESULT_BYTES_MAX)})",
-            )
-        return encoded
+        _require_kind(definition, call.kind)
+        arguments = decode_arguments(call.path, call.arguments)
+        check_arguments(definition, arguments, self._transaction.name_of)
+        result = await self._invoke(definition, arguments, depth=0)
+        return encode_result(call.path, result)
+
+    async def _main_with_environment(self) -> bytes:
+        """The run from its start, now that it is known to want environment variables."""
+        # Outside of the transaction: only variables that are asked for are in the read set.
+        scan = RangeScan(ALL_VARIABLES, WriteSet(), reverse=False, wanted=None)
+        variables: dict[str, str] = {}
+        while (row := await scan.next_row()) is not None:
+            variable = wire_json.decode(row[1])
+            assert isinstance(variable, dict)
+            variables[str(variable["name"])] = str(variable["value"])
+        self._run.environment = variables
+        return await self._main()
 
     def _find(self, path: str) -> FunctionDefinition:
         """The function, if the caller may call it; its module's row is in the read set."""
-        module = path.rpartition(":")[0]
-        is_system = path.startswith(SYSTEM_PREFIX)
-        if not is_system:
-            self._transaction.add_range(module_range(module))
-        definition = self._bundle.definitions.get(path)
-        is_hidden = is_system or (definition is not None and definition.visibility == "internal")
+        definition = self._definition(path)
+        is_hidden = path.startswith(SYSTEM_PREFIX) or (
+            definition is not None and definition.visibility == "internal"
+        )
         if definition is None or (is_hidden and not self._call.is_admin):
             public = "" if self._call.is_admin else "public "
             raise ServerMadeError(
@@ -146,92 +175,65 @@ class Execution:
             )
         return definition
 
-    def _arguments(self, definition: FunctionDefinition) -> dict[str, Value]:
-        path = parse(self._call.path)
-        data = self._call.arguments
-        if len(data) > ARGUMENTS_BYTES_MAX:
-            raise ServerMadeError(
-                "ArgumentsTooLarge",
-                f"Arguments for {path.canonical} are too large "
-                f"(actual: {_mib(len(data))}, limit: {_mib(ARGUMENTS_BYTES_MAX)})",
-            )
-        try:
-            decoded = wire_json.decode(data)
-        except CallerError as error:
-            raise ServerMadeError(
-                "InvalidArguments", f"Invalid arguments for {path.canonical}: {error.message}"
-            ) from error
-        if isinstance(decoded, list) and len(decoded) == 1:
-            decoded = decoded[0]
-        if not isinstance(decoded, dict):
-            raise ServerMadeError(
-                "InvalidArguments",
-                f"Invalid arguments for {path.canonical}: the arguments must be one object.",
-            )
-        self._check_arguments(definition, decoded)
-        return decoded
+    def _definition(self, path: str) -> FunctionDefinition | None:
+        if not path.startswith(SYSTEM_PREFIX):
+            self._transaction.reads.add_range(module_range(path.rpartition(":")[0]))
+        return self._bundle.definitions.get(path)
 
-    def _check_arguments(self, definition: FunctionDefinition, arguments: dict[str, Value]) -> None:
-        failure = definition.args.check(arguments, self._transaction.catalog.name_of)
-        if failure is not None:
-            raise ServerMadeError("ArgumentValidationError", f"ArgumentValidationError: {failure}")
-
-    async def _invoke(self, definition: FunctionDefinition, arguments: dict[str, Value]) -> Value:
-        is_system = definition.path.startswith(SYSTEM_PREFIX)
+    async def _invoke(
+        self, definition: FunctionDefinition, arguments: dict[str, Value], *, depth: int
+    ) -> Value:
+        level = Level(depth, is_system=definition.path.startswith(SYSTEM_PREFIX))
         make = MutationCtx if definition.kind == "mutation" else QueryCtx
-        ctx = make(self._run, is_system=is_system)
-        returned = await definition.handler(ctx, **definition.bind(arguments))
-        result = normalize(returned)
-        failure = definition.returns.check(result, self._transaction.catalog.name_of)
-        if failure is not None:
-            raise ServerMadeError("ReturnsValidationError", f"ReturnsValidationError: {failure}")
-        return result
+        returned = await definition.handler(make(self._run, level), **definition.bind(arguments))
+        return checked_result(definition, returned, self._transaction.name_of)
 
     # Nested calls
 
-    async def _nested(self, function: object, arguments: dict[str, object], kind: str) -> Any:
-        definition = self._nested_definition(function, kind)
-        normalized = normalize(arguments)
-        assert isinstance(normalized, dict)
-        self._check_arguments(definition, normalized)
-        if self._depth >= NESTED_CALLS_MAX:
+    async def _nested(
+        self, function: object, arguments: dict[str, object], kind: str, level: Level
+    ) -> Any:
+        path = _path_of(function)
+        definition = self._definition(path)
+        if definition is None or (path.startswith(SYSTEM_PREFIX) and not level.is_system):
+            raise DeveloperError(
+                "FunctionNotFound", f"Could not find function for '{_display(path)}'."
+            )
+        _require_kind(definition, kind)
+        if level.depth >= NESTED_CALLS_MAX:
             raise LimitExceededError(
                 "TooManyNestedCalls",
                 f"Functions call each other more than {NESTED_CALLS_MAX} levels deep.",
             )
-        savepoint = self._transaction.savepoint() if kind == "mutation" else None
-        self._depth += 1
+        given = normalize(arguments)
+        assert isinstance(given, dict)
+        check_arguments(definition, given, self._transaction.name_of)
+        if kind == "query":
+            return await self._invoke(definition, given, depth=level.depth + 1)
+        savepoint = self._transaction.open_savepoint()
         try:
-            return await self._invoke(definition, normalized)
+            result = await self._invoke(definition, given, depth=level.depth + 1)
         except BaseException:
-            if savepoint is not None:
-                self._transaction.roll_back(savepoint)
+            self._transaction.roll_back(savepoint)
             raise
-        finally:
-            self._depth -= 1
+        self._transaction.release()
+        return result
 
-    def _nested_definition(self, function: object, kind: str) -> FunctionDefinition:
-        path = _path_of(function)
-        self._transaction.add_range(module_range(path.rpartition(":")[0]))
-        definition = self._bundle.definitions.get(path)
-        if definition is None:
-            raise DeveloperError("FunctionNotFound", f"Could not find function for '{path}'.")
-        if definition.kind != kind:
-            raise DeveloperError(
-                "WrongFunctionKind",
-                f"Trying to execute {parse(path).canonical} as {kind.title()}, but it is defined "
-                f"as {definition.kind.title()}.",
-            )
-        return definition
+
+def _require_kind(definition: FunctionDefinition, kind: str) -> None:
+    if definition.kind != kind:
+        raise ServerMadeError(
+            "WrongFunctionKind",
+            f"Trying to execute {parse(definition.path).canonical} as {kind.title()}, but it is "
+            f"defined as {definition.kind.title()}.",
+        )
 
 
 def _path_of(function: object) -> str:
     """A function object, a path, or a generated reference with a `path`."""
     if isinstance(function, FunctionReference):
         return function.path
-    if isinstance(function, str):
-        return str(parse(function))
-    path = getattr(function, "path", None)
+    path = function if isinstance(function, str) else getattr(function, "path", None)
     if isinstance(path, str):
         return str(parse(path))
     raise DeveloperError(
@@ -246,10 +248,6 @@ def _display(path: str) -> str:
         return parse(path).display
     except CallerError:
         return path
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:.4g} MiB"
 
 
 def _function_error(error: BaseException) -> FunctionError:

@@ -1,26 +1,37 @@
 """`ctx.gather`: several awaitables in rounds, each round's reads sent as one batch.
 
 Deterministic: every round steps all in argument order, so writes happen in argument order, and the
-first failure in that order is raised and the rest closed (api.md, "ctx").
+first failure in that order is raised and the rest closed (api.md, "ctx"). A nested mutation is run
+to its end before the next argument goes on: sub-transactions never interleave, so that each can
+take back its own writes alone.
 """
 
 from collections.abc import Awaitable, Generator, Sequence
 
 from syncline.errors import DeveloperError
+from syncline.execution.calls import ContextCalls
 from syncline.ports import Page, RangeRead
 from syncline.transaction.read_request import ReadRequest
+from syncline.transaction.transaction import Transaction
 
 
-async def gather(awaitables: Sequence[Awaitable[object]]) -> list[object]:
+async def gather(
+    transaction: Transaction, calls: ContextCalls, awaitables: Sequence[Awaitable[object]]
+) -> list[object]:
     """All results, in argument order."""
-    running = {at: each.__await__() for at, each in enumerate(awaitables)}
+    running = _started(awaitables)
     answers: dict[int, Sequence[Page] | None] = dict.fromkeys(running)
     results: list[object] = [None] * len(running)
+    outer_savepoints = transaction.open_savepoints
     try:
         while running:
             wanted: list[tuple[int, Sequence[RangeRead]]] = []
             for at in sorted(running):
-                request = _step(running[at], answers[at])
+                request = _step(calls, running[at], answers[at])
+                while isinstance(request, ReadRequest) and (
+                    transaction.open_savepoints > outer_savepoints
+                ):
+                    request = _step(calls, running[at], await request)
                 if isinstance(request, _Finished):
                     results[at] = request.value
                     del running[at]
@@ -30,8 +41,20 @@ async def gather(awaitables: Sequence[Awaitable[object]]) -> list[object]:
                 answers.update(await _read(wanted))
     finally:
         for generator in running.values():
-            _close(generator)
+            generator.close()
     return results
+
+
+def _started(
+    awaitables: Sequence[Awaitable[object]],
+) -> dict[int, Generator[object, object, object]]:
+    for at, each in enumerate(awaitables):
+        if not isinstance(each, Awaitable):  # pyright: ignore[reportUnnecessaryIsInstance] # user input
+            raise DeveloperError(
+                "NotAwaitable",
+                f"ctx.gather takes awaitables; argument {at + 1} is a {type(each).__name__}.",
+            )
+    return {at: each.__await__() for at, each in enumerate(awaitables)}
 
 
 class _Finished:
@@ -42,21 +65,20 @@ class _Finished:
 
 
 def _step(
-    generator: Generator[object, object, object], answer: Sequence[Page] | None
+    calls: ContextCalls,
+    generator: Generator[object, object, object],
+    answer: Sequence[Page] | None,
 ) -> ReadRequest | _Finished:
     try:
         request = generator.send(answer)
+        if isinstance(request, ReadRequest):
+            return request
+        refused = calls.refuse(request)
+        # Raised where it waits, so that the trace shows the line.
+        generator.throw(refused)
     except StopIteration as finished:
         return _Finished(finished.value)
-    if not isinstance(request, ReadRequest):
-        raise not_awaitable_here(request)
-    return request
-
-
-def _close(generator: object) -> None:
-    close = getattr(generator, "close", None)
-    if close is not None:
-        close()
+    raise refused
 
 
 async def _read(
@@ -69,13 +91,3 @@ async def _read(
         answers[at] = pages[start : start + len(reads)]
         start += len(reads)
     return answers
-
-
-def not_awaitable_here(request: object) -> DeveloperError:
-    """Something other than a ctx method was awaited in a query or mutation."""
-    return DeveloperError(
-        "NoAsyncIoInQueriesOrMutations",
-        f"A query or mutation awaited {type(request).__name__!r}, which needs an event loop. "
-        "Await only ctx methods, ctx.gather and your own async functions made of them; for the "
-        "network, timers or asyncio use an action.",
-    )

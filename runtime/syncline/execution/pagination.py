@@ -5,8 +5,10 @@ otherwise up to numItems documents, and the end reached goes into the journal, s
 of the same subscription covers the same stretch of keys however many documents it then holds.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from syncline.errors import DeveloperError
 from syncline.execution.calls import ContextCalls
@@ -18,12 +20,27 @@ from syncline.limits import (
     PAGE_ROWS_SPLIT_RECOMMENDED,
 )
 from syncline.query.cursor import Cursor, decode_cursor, encode_cursor, fingerprint
+from syncline.query.index_range import IndexRange
 from syncline.registration.types import PaginationResult
 from syncline.transaction.range_scan import RangeScan
-from syncline.transaction.transaction import Transaction
+from syncline.transaction.usage import Usage
 from syncline.values.value import Value
 
 Document = dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class PageSource:
+    """The query that a page is read from."""
+
+    bounds: IndexRange
+    index_id: bytes | None
+    """None: its table does not exist, so there is nothing to page through."""
+    is_reversed: bool
+    scan: Callable[[KeyRange, int | None], RangeScan]
+    """Begins to read a part of the range; about so many rows are wanted."""
+    passes: Callable[[bytes], Document | None]
+    """Counts a row as read; the document unless a filter drops it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,46 +52,14 @@ class _Options:
     bytes_max: int
 
 
-def _options(options: object) -> _Options:
-    if not isinstance(options, dict):
-        raise DeveloperError(
-            "InvalidPaginationOptions",
-            "paginate takes the client's paginationOpts: declare `paginationOpts: "
-            "PaginationOptions` and pass it on.",
-        )
-    items = options.get("numItems")
-    if isinstance(items, bool) or not isinstance(items, int | float):
-        raise DeveloperError(
-            "InvalidPaginationOptions", f"numItems must be a number, not {items!r}."
-        )
-    if items < 1:
-        raise DeveloperError("NoDocumentsForPagination", "numItems must be at least 1.")
-    if items > PAGE_ITEMS_MAX:
-        raise DeveloperError(
-            "PageSizeTooLarge", f"numItems is {int(items)}, the limit is {PAGE_ITEMS_MAX}."
-        )
-    rows = options.get("maximumRowsRead") or DOCUMENTS_READ_MAX
-    size = options.get("maximumBytesRead") or BYTES_READ_MAX
-    return _Options(
-        int(items),
-        options.get("cursor"),
-        options.get("endCursor"),
-        max(1, min(int(rows), DOCUMENTS_READ_MAX)),
-        max(1, min(int(size), BYTES_READ_MAX)),
-    )
-
-
 async def read_page(
-    calls: ContextCalls,
-    transaction: Transaction,
-    scan_range: Callable[[KeyRange, int | None], RangeScan],
-    passes: Callable[[bytes], Document | None],
-    key_range: KeyRange | None,
-    options: object,
-    *,
-    reverse: bool,
+    source: PageSource, calls: ContextCalls, usage: Usage, options: object
 ) -> PaginationResult:
-    """Read one page and note its end in the journal."""
+    """Read one page and note its end in the journal.
+
+    DeveloperError: options out of range, or a second pagination in one execution. InvalidCursor:
+    a cursor (or a journal) of another query.
+    """
     wanted = _options(options)
     if calls.has_paginated:
         raise DeveloperError(
@@ -83,74 +68,77 @@ async def read_page(
             "`paginate` is supported per function execution; use `take` for the others.",
         )
     calls.has_paginated = True
-    # Without a table there is nothing to page through; the cursor is bound to the empty range.
-    bounds = key_range or KeyRange(b"", b"")
-    query = fingerprint(bounds, reverse=reverse)
+    query = fingerprint(source.bounds, reverse=source.is_reversed)
     start = decode_cursor(wanted.cursor, query) if wanted.cursor is not None else None
     end_text = wanted.end_cursor if wanted.end_cursor is not None else calls.journal
     end = decode_cursor(end_text, query) if end_text is not None else None
-    stretch = _stretch(bounds, start, end, reverse=reverse)
-    page = _Page(transaction, wanted, bounded=end is not None)
-    if stretch.lo < stretch.hi:
-        scan = scan_range(stretch, None if end is not None else wanted.items)
-        await page.fill(scan, passes)
+    page = _Page(source, usage, wanted, is_bounded=end is not None)
+    await page.fill(start, end)
     reached = page.reached(end)
     calls.next_journal = encode_cursor(reached, query)
     return page.result(reached, query)
 
 
 def _stretch(
-    bounds: KeyRange, start: Cursor | None, end: Cursor | None, *, reverse: bool
+    bounds: KeyRange, prefix: bytes, start: Cursor | None, end: Cursor | None, *, reverse: bool
 ) -> KeyRange:
     """The keys in (start, end] of the range, in the direction of reading."""
     lo, hi = bounds.lo, bounds.hi
     if start is not None:
-        if start.key is None:
+        if start.position is None:
             return KeyRange(hi, hi)
-        lo, hi = (lo, min(hi, start.key)) if reverse else (max(lo, start.key + b"\x00"), hi)
-    if end is not None and end.key is not None:
-        lo, hi = (max(lo, end.key), hi) if reverse else (lo, min(hi, end.key + b"\x00"))
+        after = prefix + start.position
+        lo, hi = (lo, min(hi, after)) if reverse else (max(lo, after + b"\x00"), hi)
+    if end is not None and end.position is not None:
+        last = prefix + end.position
+        lo, hi = (max(lo, last), hi) if reverse else (lo, min(hi, last + b"\x00"))
     return KeyRange(lo, hi)
 
 
 class _Page:
     """Rows of a page while it is being read."""
 
-    def __init__(self, transaction: Transaction, options: _Options, *, bounded: bool) -> None:
-        self._usage = transaction.usage
+    def __init__(
+        self, source: PageSource, usage: Usage, options: _Options, *, is_bounded: bool
+    ) -> None:
+        self._source = source
         self._options = options
-        self._bounded = bounded
+        self._is_bounded = is_bounded
+        # What the run has left to read: a page is cut before the run would fail.
+        self._rows_left = min(options.rows_max, DOCUMENTS_READ_MAX - usage.documents_read)
+        self._bytes_left = min(options.bytes_max, BYTES_READ_MAX - usage.bytes_read)
         self._documents: list[Document] = []
         self._positions: list[bytes] = []
-        self._rows = 0
-        self._bytes = 0
-        self._at_end = True
+        self._is_at_end = True
         self._is_cut = False
 
-    async def fill(self, scan: RangeScan, passes: Callable[[bytes], Document | None]) -> None:
+    async def fill(self, start: Cursor | None, end: Cursor | None) -> None:
         """Read until the page is full, a read limit is near, or the stretch ends."""
-        while True:
-            row = await scan.next_row()
-            if row is None:
-                return
+        source = self._source
+        if source.index_id is None:
+            return
+        bounds = source.bounds.key_range(source.index_id)
+        stretch = _stretch(bounds, source.index_id, start, end, reverse=source.is_reversed)
+        scan = source.scan(stretch, None if self._is_bounded else self._options.items)
+        while (row := await scan.next_row()) is not None:
             key, encoded = row
-            document = passes(encoded)
-            self._rows += 1
-            self._bytes += len(encoded)
-            self._positions.append(key)
+            self._rows_left -= 1
+            self._bytes_left -= len(encoded)
+            if self._positions and (self._rows_left < 0 or self._bytes_left < 0):
+                self._is_cut = True
+                self._is_at_end = False
+                return
+            self._positions.append(key[len(source.index_id) :])
+            document = source.passes(encoded)
             if document is not None:
                 self._documents.append(document)
-            if not self._bounded and len(self._documents) >= self._options.items:
-                self._at_end = False
-                return
-            if self._rows >= self._options.rows_max or self._bytes >= self._options.bytes_max:
-                self._at_end = False
-                self._is_cut = True
+            if not self._is_bounded and len(self._documents) >= self._options.items:
+                self._is_at_end = False
                 return
 
     def reached(self, end: Cursor | None) -> Cursor:
         """Where the page ends."""
-        if not self._at_end:
+        if not self._is_at_end:
             return Cursor(self._positions[-1])
         return end if end is not None else Cursor(None)
 
@@ -162,7 +150,7 @@ class _Page:
             split = encode_cursor(Cursor(middle), query)
         return {
             "page": self._documents,
-            "isDone": reached.key is None,
+            "isDone": reached.position is None,
             "continueCursor": encode_cursor(reached, query),
             "splitCursor": split,
             "pageStatus": self._status(),
@@ -171,10 +159,54 @@ class _Page:
     def _status(self) -> str | None:
         if self._is_cut:
             return "SplitRequired"
+        options = self._options
         if (
-            self._rows * 4 > self._options.rows_max * 3
-            or self._bytes * 4 > self._options.bytes_max * 3
-            or self._rows > PAGE_ROWS_SPLIT_RECOMMENDED
+            self._rows_left * 4 < options.rows_max
+            or self._bytes_left * 4 < options.bytes_max
+            or len(self._positions) > PAGE_ROWS_SPLIT_RECOMMENDED
         ):
             return "SplitRecommended"
         return None
+
+
+def _options(options: object) -> _Options:
+    if not isinstance(options, Mapping):
+        raise _invalid(
+            "paginate takes the client's paginationOpts: declare `paginationOpts: "
+            "PaginationOptions` and pass it on."
+        )
+    given = cast("Mapping[str, object]", options)
+    items = _number(given, "numItems", None)
+    if items < 1:
+        raise DeveloperError("NoDocumentsForPagination", "numItems must be at least 1.")
+    if items > PAGE_ITEMS_MAX:
+        raise DeveloperError(
+            "PageSizeTooLarge", f"numItems is {int(items)}, the limit is {PAGE_ITEMS_MAX}."
+        )
+    return _Options(
+        int(items),
+        _cursor(given, "cursor"),
+        _cursor(given, "endCursor"),
+        int(min(max(1, _number(given, "maximumRowsRead", DOCUMENTS_READ_MAX)), DOCUMENTS_READ_MAX)),
+        int(min(max(1, _number(given, "maximumBytesRead", BYTES_READ_MAX)), BYTES_READ_MAX)),
+    )
+
+
+def _number(options: Mapping[str, object], name: str, default: int | None) -> float:
+    number = options.get(name)
+    if number is None and default is not None:
+        return default
+    if isinstance(number, bool) or not isinstance(number, int | float) or math.isnan(number):
+        raise _invalid(f"{name} must be a number, not {number!r}.")
+    return number
+
+
+def _cursor(options: Mapping[str, object], name: str) -> str | None:
+    cursor = options.get(name)
+    if cursor is not None and not isinstance(cursor, str):
+        raise _invalid(f"{name} must be a string or None, not {cursor!r}.")
+    return cursor
+
+
+def _invalid(problem: str) -> DeveloperError:
+    return DeveloperError("InvalidPaginationOptions", problem)

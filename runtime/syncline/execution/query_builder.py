@@ -1,14 +1,15 @@
 """`ctx.db.query(table)`: a query that is built step by step and read once (convex-protocol 6.3)."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Literal, Self
 
 from syncline.errors import DeveloperError
-from syncline.execution.calls import ContextCalls
+from syncline.execution.calls import ContextCall, ContextCalls
+from syncline.execution.pagination import PageSource, read_page
 from syncline.index.key_range import KeyRange
 from syncline.query.index_range import IndexRange
 from syncline.registration.types import PaginationResult
-from syncline.schema.catalog import IndexInfo, TableInfo
+from syncline.schema.catalog import TableInfo
 from syncline.transaction.range_scan import RangeScan
 from syncline.transaction.transaction import Transaction, decode_document
 from syncline.values.value import Value
@@ -17,17 +18,24 @@ Document = dict[str, Value]
 Predicate = Callable[[Document], object]
 RangeBuilder = Callable[[IndexRange], IndexRange]
 
+_DEFAULT_INDEX = "by_creation_time"
+_IMPLIED_FIELDS = {"by_id": ("_id",), _DEFAULT_INDEX: ("_creationTime",)}
+
 
 class Query:
     """A query over one table, by creation time unless an index is named. Single-use."""
 
+    __slots__ = (
+        "_calls", "_filters", "_index", "_is_used", "_order", "_range", "_table", "_transaction",
+    )  # fmt: skip
+
     def __init__(self, calls: ContextCalls, transaction: Transaction, table: str) -> None:
+        transaction.reads.add_table(table)
         self._calls = calls
         self._transaction = transaction
-        self._table_name = table
-        self._table = transaction.table(table)
+        self._table = table
         self._index: str | None = None
-        self._range: RangeBuilder | None = None
+        self._range: IndexRange | None = None
         self._order: Literal["asc", "desc"] | None = None
         self._filters: list[Predicate] = []
         self._is_used = False
@@ -42,10 +50,17 @@ class Query:
         self._require_unused()
         if self._index is not None:
             raise DeveloperError(
-                "SecondIndex", f"The query on {self._table_name!r} already uses {self._index!r}."
+                "SecondIndex", f"The query on {self._table!r} already uses {self._index!r}."
             )
-        self._index, self._range = name, build
-        self._bounds()
+        whole = IndexRange(f"{self._table}.{name}", self._index_fields(name))
+        built = build(whole) if build is not None else whole
+        if not isinstance(built, IndexRange) or built.index != whole.index:  # pyright: ignore[reportUnnecessaryIsInstance] # user input
+            raise DeveloperError(
+                "InvalidIndexRange",
+                f"The range of index {whole.index} must return its own q after the last call, for "
+                f"example `lambda q: q.eq(...)`; it returned {type(built).__name__}.",
+            )
+        self._index, self._range = name, built
         return self
 
     def order(self, order: Literal["asc", "desc"], /) -> Self:
@@ -66,69 +81,82 @@ class Query:
 
     # Reading
 
-    async def collect(self) -> list[Document]:
+    def collect(self) -> ContextCall[list[Document]]:
         """All documents."""
-        return [document async for document in self._documents(None)]
+        self._use()
+        return self._calls.made("ctx.db.query(...).collect", self._read(None))
 
-    async def take(self, n: int, /) -> list[Document]:
+    def take(self, n: int, /) -> ContextCall[list[Document]]:
         """The first `n` documents, n >= 0."""
         if isinstance(n, bool) or not isinstance(n, int) or n < 0:  # pyright: ignore[reportUnnecessaryIsInstance] # user input
             raise DeveloperError("InvalidTake", f"take needs a whole number >= 0, not {n!r}.")
+        self._use()
+        return self._calls.made("ctx.db.query(...).take", self._read(n))
+
+    def first(self) -> ContextCall[Document | None]:
+        """The first document, or None."""
+        self._use()
+        return self._calls.made("ctx.db.query(...).first", self._first())
+
+    def unique(self) -> ContextCall[Document | None]:
+        """The only document, or None; DeveloperError("NotUnique") if there are more."""
+        self._use()
+        return self._calls.made("ctx.db.query(...).unique", self._unique())
+
+    def paginate(self, options: object, /) -> ContextCall[PaginationResult]:
+        """One page, from `paginationOpts` (6.4). One pagination per function execution."""
+        self._use()
+        return self._calls.made("ctx.db.query(...).paginate", self._paginate(options))
+
+    def __aiter__(self) -> "DocumentIterator":
+        self._use()
+        return DocumentIterator(self._open(None), self._passes)
+
+    async def _read(self, limit: int | None) -> list[Document]:
         found: list[Document] = []
-        if n == 0:
-            self._use()
+        scan = self._open(limit) if limit != 0 else None
+        if scan is None:
             return found
-        async for document in self._documents(n):
-            found.append(document)
-            if len(found) == n:
-                break
+        while (row := await scan.next_row()) is not None:
+            document = self._passes(row[1])
+            if document is not None:
+                found.append(document)
+                if len(found) == limit:
+                    break
         return found
 
-    async def first(self) -> Document | None:
-        """The first document, or None."""
-        found = await self.take(1)
+    async def _first(self) -> Document | None:
+        found = await self._read(1)
         return found[0] if found else None
 
-    async def unique(self) -> Document | None:
-        """The only document, or None; DeveloperError("NotUnique") if there are more."""
-        found = await self.take(2)
+    async def _unique(self) -> Document | None:
+        found = await self._read(2)
         if len(found) > 1:
             ids = ", ".join(str(document["_id"]) for document in found)
             raise DeveloperError(
                 "NotUnique",
                 "unique() query returned more than one result from table "
-                f"{self._table_name}:\n [{ids}]",
+                f"{self._table}:\n [{ids}, ...]",
             )
         return found[0] if found else None
 
-    def __aiter__(self) -> AsyncIterator[Document]:
-        return self._documents(None)
-
-    async def paginate(self, options: object, /) -> PaginationResult:
-        """One page, from `paginationOpts` (6.4). One pagination per function execution."""
-        self._use()
-        from syncline.execution.pagination import read_page
-
-        return await read_page(
-            self._calls,
-            self._transaction,
-            self._scan,
+    async def _paginate(self, options: object) -> PaginationResult:
+        source = PageSource(
+            self._bounds(),
+            self._index_id(),
+            self._order == "desc",
+            lambda part, wanted: self._scan(part, None if self._filters else wanted),
             self._passes,
-            self.key_range(),
-            options,
-            reverse=self._order == "desc",
         )
+        return await read_page(source, self._calls, self._transaction.usage, options)
 
-    async def _documents(self, wanted: int | None) -> AsyncIterator[Document]:
-        self._use()
-        key_range = self.key_range()
-        if key_range is None:
-            return
-        scan = self._scan(key_range, wanted if not self._filters else None)
-        while (row := await scan.next_row()) is not None:
-            document = self._passes(row[1])
-            if document is not None:
-                yield document
+    def _open(self, wanted: int | None) -> RangeScan | None:
+        """Begin to read; None when the table does not exist (yet)."""
+        index_id = self._index_id()
+        if index_id is None:
+            return None
+        # How many rows pass a filter is unknown.
+        return self._scan(self._bounds().key_range(index_id), None if self._filters else wanted)
 
     def _scan(self, key_range: KeyRange, wanted: int | None) -> RangeScan:
         self._transaction.usage.read_range()
@@ -143,36 +171,24 @@ class Query:
                 return None
         return document
 
-    def key_range(self) -> KeyRange | None:
-        """What the query reads; None when its table does not exist (yet)."""
-        bounds = self._bounds()
-        if self._table is None or bounds is None:
-            return None
-        index, builder = bounds
-        return builder.key_range(index.index_id)
+    def _bounds(self) -> IndexRange:
+        if self._range is not None:
+            return self._range
+        return IndexRange(f"{self._table}.{_DEFAULT_INDEX}", _IMPLIED_FIELDS[_DEFAULT_INDEX])
 
-    def _bounds(self) -> tuple[IndexInfo, IndexRange] | None:
-        table = self._table
-        if table is None:
-            if self._index is not None and self._index not in ("by_id", "by_creation_time"):
-                raise _index_not_found(self._table_name, self._index, None)
-            return None
-        name = self._index or "by_creation_time"
-        index = table.indexes.get(name)
+    def _index_id(self) -> bytes | None:
+        # Looked up when the reading begins: this run may have made the table after the query.
+        table = self._transaction.catalog.table(self._table)
+        return None if table is None else table.indexes[self._index or _DEFAULT_INDEX].index_id
+
+    def _index_fields(self, name: str) -> tuple[str, ...]:
+        if name in _IMPLIED_FIELDS:
+            return _IMPLIED_FIELDS[name]
+        table = self._transaction.catalog.table(self._table)
+        index = table.indexes.get(name) if table is not None else None
         if index is None or not index.is_queryable:
-            raise _index_not_found(self._table_name, name, table)
-        implied = ("_id",) if name == "by_id" else (*index.fields, "_creationTime")
-        empty = IndexRange(f"{self._table_name}.{name}", implied)
-        if self._range is None:
-            return index, empty
-        built = self._range(empty)
-        if not isinstance(built, IndexRange):  # pyright: ignore[reportUnnecessaryIsInstance] # user input
-            raise DeveloperError(
-                "InvalidIndexRange",
-                f"The range of index {empty.index} must return q after its last call, for "
-                f"example `lambda q: q.eq(...)`; it returned {type(built).__name__}.",
-            )
-        return index, built
+            raise _index_not_found(self._table, name, table)
+        return (*index.fields, "_creationTime")
 
     def _use(self) -> None:
         self._require_unused()
@@ -182,8 +198,28 @@ class Query:
         if self._is_used:
             raise DeveloperError(
                 "QueryUsedTwice",
-                f"The query on {self._table_name!r} has been read already; build a new one.",
+                f"The query on {self._table!r} has been read already; build a new one.",
             )
+
+
+class DocumentIterator:
+    """`async for document in query`: documents are read as they are asked for."""
+
+    __slots__ = ("_passes", "_scan")
+
+    def __init__(self, scan: RangeScan | None, passes: Callable[[bytes], Document | None]) -> None:
+        self._scan = scan
+        self._passes = passes
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Document:
+        while self._scan is not None and (row := await self._scan.next_row()) is not None:
+            document = self._passes(row[1])
+            if document is not None:
+                return document
+        raise StopAsyncIteration
 
 
 def _index_not_found(table: str, name: str, info: TableInfo | None) -> DeveloperError:

@@ -14,7 +14,10 @@ def describe(error: BaseException) -> str:
     """Name and message, then one line a frame: `    at function (functions/file.py:line)`."""
     # The name that official clients know for errors with data (convex-protocol 6.1).
     name = "ConvexError" if isinstance(error, ApplicationError) else type(error).__name__
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its text can't be made)"
     head = f"Uncaught {name}: {text}" if text else f"Uncaught {name}"
     frames = [
         f"    at {function} (functions/{file}:{line})"

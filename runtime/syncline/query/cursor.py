@@ -1,8 +1,10 @@
-"""Pagination cursors: a position in one query's range, as an opaque deterministic string (6.4).
+"""Pagination cursors: a position in one query, as an opaque deterministic string (6.4).
 
-base64url of: fingerprint of the query (8 bytes) ‖ 00 and the key after which the page goes on, or
-01 for the end. Equal positions give equal strings, because a cursor is part of the next query's
-arguments and so of its cache key.
+base64url of: check (8 bytes) ‖ 00 and the position after which the page goes on, or 01 for the end.
+A position is an entry key without its index id: it stays good while the index is built anew. The
+check is a hash over the query (index, fields, range and order) and the position, so that a cursor
+of another query, or a garbled one, is refused. Equal positions give equal strings, because a cursor
+is part of the next query's arguments and so of its cache key.
 """
 
 import base64
@@ -11,49 +13,58 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from syncline.errors import ApplicationError
-from syncline.index.key_range import KeyRange
+from syncline.query.index_range import IndexRange
 
-_FINGERPRINT_BYTES = 8
+_CHECK_BYTES = 8
+_AFTER = b"\x00"
+_END = b"\x01"
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """After `key`; None: at the end of the range."""
+    """After `position`; None: at the end of the query."""
 
-    key: bytes | None
+    position: bytes | None
 
 
-def fingerprint(key_range: KeyRange, *, reverse: bool) -> bytes:
-    """8 bytes that tell queries apart: the index is part of the range's keys."""
-    digest = blake2b(digest_size=_FINGERPRINT_BYTES)
-    digest.update(b"desc" if reverse else b"asc")
-    digest.update(len(key_range.lo).to_bytes(4, "big") + key_range.lo + key_range.hi)
+def fingerprint(query: IndexRange, *, reverse: bool) -> bytes:
+    """32 bytes that tell queries apart."""
+    lower = query.lower[1] if query.lower else b""
+    upper = query.upper[1] if query.upper else b""
+    digest = blake2b(digest_size=32)
+    for part in (
+        query.index.encode(),
+        "\x00".join(query.fields).encode(),
+        b"".join(query.equal),
+        lower,
+        upper,
+        b"desc" if reverse else b"asc",
+    ):
+        digest.update(len(part).to_bytes(4, "big") + part)
     return digest.digest()
 
 
 def encode_cursor(cursor: Cursor, query: bytes) -> str:
     """The text of a position in the query with this fingerprint."""
-    position = b"\x01" if cursor.key is None else b"\x00" + cursor.key
-    return base64.urlsafe_b64encode(query + position).decode().rstrip("=")
+    position = _END if cursor.position is None else _AFTER + cursor.position
+    check = blake2b(position, digest_size=_CHECK_BYTES, key=query).digest()
+    return base64.urlsafe_b64encode(check + position).decode().rstrip("=")
 
 
 def decode_cursor(text: str, query: bytes) -> Cursor:
-    """The position. Raises the documented InvalidCursor error for any other query's cursor."""
+    """The position. Raises InvalidCursor for what `encode_cursor` did not make for this query."""
     try:
         data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (binascii.Error, ValueError) as error:
-        raise _invalid() from error
-    position = data[_FINGERPRINT_BYTES:]
-    if (
-        data[:_FINGERPRINT_BYTES] != query
-        or not position
-        or encode_cursor(cursor := Cursor(None if position[0] else position[1:]), query) != text
-    ):
-        raise _invalid()
+        raise InvalidCursor from error
+    position = data[_CHECK_BYTES:]
+    cursor = Cursor(position[1:] if position[:1] == _AFTER else None)
+    if encode_cursor(cursor, query) != text:
+        raise InvalidCursor
     return cursor
 
 
-class InvalidCursorError(ApplicationError):
+class InvalidCursor(ApplicationError):  # noqa: N818 - the name that clients look for in the text
     """The ConvexError by which clients know that they have to start the pagination again."""
 
     def __init__(self) -> None:
@@ -64,6 +75,5 @@ class InvalidCursorError(ApplicationError):
         )
         self.args = (self.message,)
 
-
-def _invalid() -> InvalidCursorError:
-    return InvalidCursorError()
+    def __reduce__(self) -> tuple[type["InvalidCursor"], tuple[()]]:  # type: ignore[override] # takes nothing
+        return InvalidCursor, ()

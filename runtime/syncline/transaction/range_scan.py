@@ -1,36 +1,30 @@
 """Reading a key range row by row: pages of the snapshot with the run's own writes laid over them.
 
-The read set ends at the last key that was looked at, or at the range's end (protocols.md rule 10):
-the scan moves the end of its read range along with what it hands out.
+A row shows the writes made until the moment it is handed out, wherever pages begin and end. The
+read set ends at the last key that was looked at, or at the range's end (protocols.md rule 10): the
+scan moves the end of its part along with what it hands out.
 """
 
 from collections import deque
-from collections.abc import Sequence
 
 from syncline.index.key_range import KeyRange
-from syncline.ports import Page, RangeRead
+from syncline.ports import Page, RangeRead, Row
 from syncline.transaction.read_request import ReadRequest
+from syncline.transaction.read_set import TrackedRange
 from syncline.transaction.write_set import WriteSet
 
 ROWS_PER_READ = 128
-"""Rows asked for at once when the number wanted is unknown; ours: a page of tens of kilobytes."""
+"""Rows asked for at first when the number wanted is unknown; ours: tens of kilobytes."""
 ROWS_PER_READ_MAX = 1024
-
-
-class TrackedRange:
-    """A part of the read set that grows while it is being scanned."""
-
-    __slots__ = ("hi", "lo")
-
-    def __init__(self, lo: bytes, hi: bytes) -> None:
-        self.lo = lo
-        self.hi = hi
+BYTES_PER_READ = 2**20
+"""How much a further page should hold, as far as the rows before tell; ours."""
 
 
 class RangeScan:
     """One pass over a range. `next_row` hands out (key, document) until it returns None."""
 
-    __slots__ = ("_buffer", "_done", "_hi", "_lo", "_reverse", "_step", "_tracked", "_writes")
+    __slots__ = ("_buffer", "_end", "_hi", "_is_done", "_lo", "_reverse", "_step", "_writes",
+                 "tracked")  # fmt: skip
 
     def __init__(
         self,
@@ -40,74 +34,73 @@ class RangeScan:
         reverse: bool,
         wanted: int | None,
     ) -> None:
-        self._lo, self._hi = key_range.lo, key_range.hi
+        lo, hi = key_range.lo, max(key_range.lo, key_range.hi)
+        self._lo, self._hi = lo, hi
         self._writes = writes
         self._reverse = reverse
         self._step = min(wanted, ROWS_PER_READ_MAX) if wanted else ROWS_PER_READ
-        self._buffer: deque[tuple[bytes, bytes]] = deque()
-        self._done = self._lo >= self._hi
-        self._tracked = (
-            TrackedRange(self._hi, self._hi) if reverse else TrackedRange(self._lo, self._lo)
-        )
-
-    @property
-    def tracked(self) -> TrackedRange:
+        self._buffer: deque[Row] = deque()
+        self._is_done = lo == hi
+        self._end = lo if reverse else hi
+        self.tracked = TrackedRange(hi, hi) if reverse else TrackedRange(lo, lo)
         """What has been looked at so far."""
-        return self._tracked
 
     async def next_row(self) -> tuple[bytes, bytes] | None:
         """The next live row; None at the end of the range, which then counts as read."""
-        while not self._buffer:
-            if self._done:
-                self._finish()
-                return None
-            (page,) = await ReadRequest((self._request(),))
-            self._take(page)
-        row = self._buffer.popleft()
-        if self._reverse:
-            self._tracked.lo = row[0]
-        else:
-            self._tracked.hi = row[0] + b"\x00"
-        return row
+        buffer = self._buffer
+        while True:
+            while not buffer and not self._is_done:
+                (page,) = await ReadRequest((self._request(),))
+                self._take(page)
+            row = buffer[0] if buffer else None
+            touched = self._next_touched(row) if self._writes else None
+            if touched is None:
+                if row is None:
+                    self._reached_end()
+                    return None
+                buffer.popleft()
+                self._looked_at(row.key)
+                return row.key, row.document
+            key, document = touched
+            if row is not None and row.key == key:
+                buffer.popleft()
+            self._looked_at(key)
+            if document is not None:
+                return key, document
 
     def _request(self) -> RangeRead:
-        read = RangeRead(self._lo, self._hi, self._step, self._reverse)
-        self._step = min(self._step * 2, ROWS_PER_READ_MAX)
-        return read
-
-    def _finish(self) -> None:
-        if self._reverse:
-            self._tracked.lo = min(self._tracked.lo, self._lo)
-        else:
-            self._tracked.hi = max(self._tracked.hi, self._hi)
+        return RangeRead(self._lo, self._hi, self._step, self._reverse)
 
     def _take(self, page: Page) -> None:
-        """Merge a page with the pending writes of the same stretch of keys."""
-        lo, hi = self._lo, self._hi
-        if not page.done:
-            last = page.rows[-1].key
-            if self._reverse:
-                lo = last
-            else:
-                hi = last + b"\x00"
-        self._buffer.extend(self._merge(page, self._writes.entries(lo, hi)))
+        self._buffer.extend(page.rows)
         if page.done:
-            self._done = True
-            # What is left to read is nothing, but what was read reaches to the range's end.
-        elif self._reverse:
-            self._hi = lo
+            self._is_done = True
+            return
+        last = page.rows[-1].key
+        if self._reverse:
+            self._hi = last
         else:
-            self._lo = hi
+            self._lo = last + b"\x00"
+        size = sum([len(row.document) for row in page.rows])
+        fitting = BYTES_PER_READ * len(page.rows) // (size + 1)
+        self._step = max(1, min(self._step * 2, ROWS_PER_READ_MAX, fitting))
 
-    def _merge(
-        self, page: Page, pending: Sequence[tuple[bytes, bytes | None]]
-    ) -> list[tuple[bytes, bytes]]:
-        if not pending:
-            return [(row.key, row.document) for row in page.rows]
-        rows = {row.key: row.document for row in page.rows}
-        for key, document in pending:
-            if document is None:
-                rows.pop(key, None)
-            else:
-                rows[key] = document
-        return [(key, rows[key]) for key in sorted(rows, reverse=self._reverse)]
+    def _next_touched(self, row: Row | None) -> tuple[bytes, bytes | None] | None:
+        """The next entry written by this run, if it comes before `row` or in its place."""
+        if self._reverse:
+            lo = row.key if row is not None else self._end
+            return self._writes.next_entry(lo, self.tracked.lo, reverse=True)
+        hi = row.key + b"\x00" if row is not None else self._end
+        return self._writes.next_entry(self.tracked.hi, hi, reverse=False)
+
+    def _looked_at(self, key: bytes) -> None:
+        if self._reverse:
+            self.tracked.lo = key
+        else:
+            self.tracked.hi = key + b"\x00"
+
+    def _reached_end(self) -> None:
+        if self._reverse:
+            self.tracked.lo = self._end
+        else:
+            self.tracked.hi = self._end

@@ -9,16 +9,18 @@ from hashlib import blake2b
 
 from syncline.commit.record import DocumentChange
 from syncline.errors import DeveloperError
-from syncline.index.index_definition import is_identifier
-from syncline.index.key_range import KeyRange, merge
+from syncline.index.index_definition import FIRST_USER_ORDINAL, is_identifier
+from syncline.index.key_encoding import values_range
+from syncline.index.key_range import KeyRange
 from syncline.limits import IDENTIFIER_CHARACTERS_MAX
 from syncline.ports import RangeRead
-from syncline.schema.catalog import FIRST_USER_TABLE, TABLES, Catalog, TableInfo, name_range
+from syncline.schema.catalog import FIRST_USER_TABLE, TABLES, Catalog, TableInfo
 from syncline.schema.conformance import document_failure, structure_failure
-from syncline.transaction.range_scan import RangeScan, TrackedRange
+from syncline.transaction.range_scan import RangeScan
 from syncline.transaction.read_request import ReadRequest
+from syncline.transaction.read_set import ReadSet
 from syncline.transaction.usage import Usage
-from syncline.transaction.write_set import PendingWrite, Savepoint, WriteSet
+from syncline.transaction.write_set import PendingWrite, WriteSet
 from syncline.values import wire_json
 from syncline.values.document_id import decode_id, encode_id
 from syncline.values.value import Value
@@ -28,52 +30,40 @@ class Transaction:
     """One run's reads and writes."""
 
     def __init__(self, catalog: Catalog, *, now_ns: int, seed: int) -> None:
+        """`now_ns`: the run's frozen clock; `seed`: 0 to 2^256 - 1, another one for every run."""
         self.catalog = catalog
         self.usage = Usage()
+        self.reads = ReadSet()
+        self.open_savepoints = 0
+        """How many sub-transactions are going on, each inside the one before."""
         self._writes = WriteSet()
-        self._points: set[bytes] = set()
-        self._ranges: list[KeyRange] = []
-        self._tracked: list[TrackedRange] = []
-        self._names: set[str] = set()
         self._now_ns = now_ns
         self._seed = seed.to_bytes(32, "big")
         self._ids = 0
         self._creation_time = now_ns / 1e6
 
-    # The read set
-
-    def add_range(self, key_range: KeyRange) -> None:
-        """Something outside of documents was read: a module's row, an environment variable's."""
-        self._ranges.append(key_range)
-
-    def read_ranges(self) -> tuple[KeyRange, ...]:
-        """Everything that the run's outcome depends on, merged."""
-        return merge(
-            [
-                *self._ranges,
-                *[name_range(name) for name in self._names],
-                *[KeyRange(key, key + b"\x00") for key in self._points],
-                *[KeyRange(tracked.lo, tracked.hi) for tracked in self._tracked],
-            ]
-        )
-
     # Tables
 
     def table(self, name: str) -> TableInfo | None:
         """A table by name; its row is in the read set from now on, also if there is none."""
-        if not name.startswith("_"):
-            self._names.add(name)
+        self.reads.add_table(name)
         return self.catalog.table(name)
 
     def table_of(self, document_id: str) -> TableInfo | None:
         """The table that an id belongs to; None if the id is malformed or the table unknown."""
         decoded = decode_id(document_id)
-        if decoded is None:
+        if decoded is None or self.name_of(decoded[0]) is None:
             return None
-        table = self.catalog.table_by_number(decoded[0])
-        if table is not None and not table.name.startswith("_"):
-            self._names.add(table.name)
-        return table
+        return self.catalog.table_by_number(decoded[0])
+
+    def name_of(self, number: int) -> str | None:
+        """The name of a table by its number; its row is in the read set from now on."""
+        name = self.catalog.name_of(number)
+        if name is None:
+            self.reads.add_unknown_number(number)
+        else:
+            self.reads.add_table(name)
+        return name
 
     async def _table_for_insert(self, name: str) -> TableInfo:
         table = self.table(name)
@@ -85,111 +75,122 @@ class Transaction:
                 f"{name!r} can't name a table: use letters, digits and underscores (at most "
                 f"{IDENTIFIER_CHARACTERS_MAX}), not starting with an underscore.",
             )
-        row: dict[str, Value] = {
-            "name": name,
-            "number": await self._next_table_number(),
-            "nextOrdinal": 2,
-            "indexes": [],
-            "validator": None,
-            "pendingValidator": None,
-        }
-        document_id = await self._insert(TABLES, row)
-        row = {"_id": document_id, **row}
-        self.catalog = self.catalog.with_rows({document_id: row}, self.catalog.version)
+        number = await self._next_table_number()
+        # Another insert of one `gather` may have made it meanwhile.
+        if self.catalog.table(name) is None:
+            self._insert(
+                TABLES,
+                {
+                    "name": name,
+                    "number": number,
+                    "nextOrdinal": FIRST_USER_ORDINAL,
+                    "indexes": [],
+                    "validator": None,
+                    "pendingValidator": None,
+                },
+            )
         table = self.catalog.table(name)
-        assert table is not None
+        assert table is not None, "_put keeps the catalog in step with the rows of _tables"
         return table
 
     async def _next_table_number(self) -> int:
-        prefix = TABLES.indexes["by_number"].index_id
-        scan = self.scan(KeyRange(prefix, prefix + b"\xff"), reverse=True, wanted=1)
-        row = await scan.next_row()
+        by_number = values_range(TABLES.indexes["by_number"].index_id)
+        row = await self.scan(by_number, reverse=True, wanted=1).next_row()
         if row is None:
             return FIRST_USER_TABLE
-        newest = wire_json.decode(row[1])
-        assert isinstance(newest, dict)
-        number = newest["number"]
+        number = decode_document(row[1])["number"]
         assert isinstance(number, int)
-        return number + 1
+        return max(FIRST_USER_TABLE, number + 1)
 
     # Reading
 
     async def get(self, table: TableInfo, document_id: str) -> bytes | None:
         """A document's JSON as this run sees it."""
         self.usage.read_range()
-        pending = self._writes.get(document_id)
-        if pending is not None:
-            document = pending.after
-        else:
-            version = await self._stored(table, document_id)
-            document = version[0] if version else None
+        version = await self._version(table, document_id)
+        document = version.after if isinstance(version, PendingWrite) else version and version[0]
         if document is not None:
             self.usage.read_document(len(document))
         return document
 
-    async def _stored(self, table: TableInfo, document_id: str) -> tuple[bytes, int] | None:
+    async def _version(
+        self, table: TableInfo, document_id: str
+    ) -> PendingWrite | tuple[bytes, int] | None:
+        """This run's write of a document, or what is stored of it: JSON and ts; None: neither."""
+        pending = self._writes.get(document_id)
+        if pending is not None:
+            return pending
         key = by_id_key(table, document_id)
-        self._points.add(key)
+        self.reads.add_key(key)
         (page,) = await ReadRequest((RangeRead(key, key + b"\x00", 1),))
-        if not page.rows:
-            return None
+        # While this waited, another branch of one `gather` may have written the document.
+        pending = self._writes.get(document_id)
+        if pending is not None or not page.rows:
+            return pending
         row = page.rows[0]
         return row.document, row.ts
 
     def scan(self, key_range: KeyRange, *, reverse: bool, wanted: int | None) -> RangeScan:
         """Begin to read a range; `wanted`: about how many rows, None if unknown."""
         scan = RangeScan(key_range, self._writes, reverse=reverse, wanted=wanted)
-        self._tracked.append(scan.tracked)
+        self.reads.track(scan.tracked)
         return scan
 
     # Writing
 
     async def insert(self, table_name: str, fields: dict[str, Value]) -> str:
         """Add a document; returns its id. DeveloperError when it doesn't conform."""
-        table = await self._table_for_insert(table_name)
-        return await self._insert(table, fields)
+        return self._insert(await self._table_for_insert(table_name), fields)
 
-    async def _insert(self, table: TableInfo, fields: dict[str, Value]) -> str:
+    def _insert(self, table: TableInfo, fields: dict[str, Value]) -> str:
         document_id = encode_id(table.number, self._new_internal_id())
-        document: dict[str, Value] = {
-            **fields,
-            "_id": document_id,
-            "_creationTime": self._creation_time,
-        }
+        document = {**fields, "_id": document_id, "_creationTime": self._creation_time}
         # Each insert of a run is strictly newer than the one before (convex-protocol 2.4).
         self._creation_time = math.nextafter(self._creation_time, math.inf)
-        self._put(table, document_id, PendingWrite(table.number, None, 0, (), None, ()), document)
+        self._put(table, document_id, _absent(table), document)
         return document_id
 
     async def restore(self, table_name: str, document: dict[str, Value]) -> str:
-        """Add a document that brings its own _id and _creationTime (an import)."""
+        """Add or replace a document that brings its own _id and _creationTime (an import).
+
+        DeveloperError: the id belongs to another table, or the time is no number.
+        """
         table = await self._table_for_insert(table_name)
-        document_id = str(document["_id"])
-        existing = await self._version(table, document_id)
-        empty = PendingWrite(table.number, None, 0, (), None, ())
-        self._put(table, document_id, existing or empty, document)
+        document_id, created = document.get("_id"), document.get("_creationTime")
+        decoded = decode_id(document_id) if isinstance(document_id, str) else None
+        if decoded is None or decoded[0] != table.number:
+            raise DeveloperError(
+                "InvalidId", f"{document_id!r} is not the id of a document of {table_name!r}."
+            )
+        assert isinstance(document_id, str)
+        if isinstance(created, bool) or not isinstance(created, int | float):
+            raise DeveloperError(
+                "InvalidCreationTime", f"_creationTime must be a number, not {created!r}."
+            )
+        version = await self._changeable(table, document_id)
+        self._put(table, document_id, version or _absent(table), document)
         return document_id
 
     async def change(
         self, table: TableInfo, document_id: str
     ) -> tuple[dict[str, Value], PendingWrite] | None:
-        """The document to change, decoded anew, for `write`; None if it does not exist."""
-        version = await self._version(table, document_id)
+        """The document to change, decoded anew, for `write`; None if it does not exist.
+
+        Nothing may be awaited between the two: another branch of one `gather` could write.
+        """
+        version = await self._changeable(table, document_id)
         if version is None or version.after is None:
             return None
         self.usage.read_document(len(version.after))
         return decode_document(version.after), version
 
-    async def _version(self, table: TableInfo, document_id: str) -> PendingWrite | None:
-        """What is known of a document: its pending write, or one that leaves it as it is."""
+    async def _changeable(self, table: TableInfo, document_id: str) -> PendingWrite | None:
+        """The pending write of a document, or one that leaves it as it is."""
         self.usage.read_range()
-        pending = self._writes.get(document_id)
-        if pending is not None:
-            return pending
-        stored = await self._stored(table, document_id)
-        if stored is None:
-            return None
-        encoded, ts = stored
+        version = await self._version(table, document_id)
+        if version is None or isinstance(version, PendingWrite):
+            return version
+        encoded, ts = version
         keys = table.keys(decode_document(encoded), document_id)
         return PendingWrite(table.number, encoded, ts, keys, encoded, keys)
 
@@ -223,6 +224,8 @@ class Transaction:
                 table.number, version.before, version.before_ts, version.keys_before, encoded, keys
             ),
         )
+        if table.number == TABLES.number:
+            self.catalog = self.catalog.with_rows({document_id: document}, self.catalog.version)
 
     def _require_conformance(self, table: TableInfo, document: dict[str, Value]) -> None:
         failure = structure_failure(document)
@@ -230,16 +233,13 @@ class Transaction:
             raise DeveloperError(
                 "InvalidDocument", f'Can\'t store this in table "{table.name}": {failure}'
             )
-        failure = document_failure(document, table.validator, self._name_of)
+        failure = document_failure(document, table.validator, self.name_of)
         if failure is not None:
             raise DeveloperError(
                 "SchemaValidationFailed",
                 f'Failed to insert or update a document in table "{table.name}" because it does '
                 f"not match the schema: {failure}",
             )
-
-    def _name_of(self, number: int) -> str | None:
-        return self.catalog.name_of(number)
 
     def _new_internal_id(self) -> bytes:
         """16 bytes: coarse time for locality, then 10 that no other run can make."""
@@ -249,18 +249,28 @@ class Transaction:
 
     # Sub-transactions
 
-    def savepoint(self) -> tuple[Savepoint, Catalog]:
-        """Where a nested mutation begins."""
+    def open_savepoint(self) -> tuple[int, Catalog]:
+        """Begin a sub-transaction; it ends by `release` or `roll_back`, innermost first."""
+        self.open_savepoints += 1
         return self._writes.savepoint(), self.catalog
 
-    def roll_back(self, savepoint: tuple[Savepoint, Catalog]) -> None:
-        """Take the nested mutation's writes back; what it read stays in the read set."""
+    def release(self) -> None:
+        """End a sub-transaction; its writes are now the surrounding one's."""
+        self.open_savepoints -= 1
+
+    def roll_back(self, savepoint: tuple[int, Catalog]) -> None:
+        """End a sub-transaction without its writes; what it read stays in the read set."""
+        self.open_savepoints -= 1
         writes, self.catalog = savepoint
         self._writes.roll_back(writes)
 
     def changes(self) -> tuple[DocumentChange, ...]:
         """What to commit."""
         return self._writes.changes()
+
+
+def _absent(table: TableInfo) -> PendingWrite:
+    return PendingWrite(table.number, None, 0, (), None, ())
 
 
 def by_id_key(table: TableInfo, document_id: str) -> bytes:
