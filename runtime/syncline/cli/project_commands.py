@@ -101,7 +101,10 @@ def pack_functions(folder: Path) -> bytes:
     files = sorted(
         path
         for path in folder.rglob("*.py")
-        if not any(part.startswith(".") or part == "__pycache__" for part in path.parts)
+        if not any(
+            part.startswith(".") or part in {"__pycache__", "_generated"}
+            for part in path.relative_to(folder).parts
+        )
     )
     if not files:
         raise CallerError("NoFunctions", f"There are no Python files in {folder}.")
