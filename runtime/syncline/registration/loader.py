@@ -80,7 +80,7 @@ def _package_name(bundle: str) -> str:
     # Equal in every process, since it shows in reprs of user classes.
     name = "functions_" + "".join(c for c in bundle if c.isascii() and c.isalnum())[:16]
     unique, number = name, 1
-    while unique in sys.modules:
+    while unique in sys.modules or unique in FINDER:
         number += 1
         unique = f"{name}_{number}"
     return unique

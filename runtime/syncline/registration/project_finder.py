@@ -50,6 +50,10 @@ class ProjectFinder(MetaPathFinder):
             sys.meta_path.insert(0, self)
         self._projects[package] = (project, curated_builtins())
 
+    def __contains__(self, package: str) -> bool:
+        """Whether the name is taken; `sys.modules` does not know a project without modules."""
+        return package in self._projects
+
     def remove(self, package: str) -> None:
         """Forget a project and its modules; code that still runs keeps what it has imported."""
         self._projects.pop(package, None)
