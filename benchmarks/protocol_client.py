@@ -103,7 +103,9 @@ class ProtocolClient(WSListener):
             return
         self._answered.append((request, timestamp(str(message["ts"])), message["result"]))
 
-    def subscribe(self, path: str, args: dict[str, object], on_value: Callable[[object], None]) -> None:
+    def subscribe(
+        self, path: str, args: dict[str, object], on_value: Callable[[object], None]
+    ) -> None:
         """Add a query; `on_value` gets every new result."""
         query = self._next_query
         self._next_query += 1
