@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, LiteralString
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.adapt import Buffer, Dumper, Loader
 from psycopg.pq import Format
 from psycopg.rows import TupleRow
@@ -86,6 +86,8 @@ class Connection:
         self._conninfo = conninfo
         self._turn = asyncio.Lock()
         self._connection: AsyncConnection[TupleRow] | None = None
+        # Kept, because making one costs as much as sending a statement.
+        self._cursors: dict[LiteralString, AsyncCursor[TupleRow]] = {}
 
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[AsyncConnection[TupleRow]]:
@@ -109,12 +111,15 @@ class Connection:
     ) -> list[TupleRow]:
         """Run one prepared statement that returns rows, in its own transaction."""
         async with self.turn() as connection:
-            cursor = connection.cursor(binary=True)
+            cursor = self._cursors.get(statement)
+            if cursor is None:
+                cursor = self._cursors[statement] = connection.cursor(binary=True)
             await cursor.execute(statement, parameters, prepare=True)
             return await cursor.fetchall()
 
     async def close(self) -> None:
         """Drop the connection, if there is one; the next call makes another."""
         connection, self._connection = self._connection, None
+        self._cursors.clear()
         if connection is not None:
             await connection.close()
