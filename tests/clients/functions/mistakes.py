@@ -1,0 +1,52 @@
+"""Functions that fail, each in another way."""
+
+from typing import Any
+
+from syncline import ApplicationError, MutationCtx, QueryCtx, internal_query, mutation, query
+
+
+@query
+async def refuse(ctx: QueryCtx, data: Any) -> None:
+    raise ApplicationError(data)
+
+
+@mutation
+async def refuse_change(ctx: MutationCtx, data: Any) -> None:
+    raise ApplicationError(data)
+
+
+@query
+async def crash(ctx: QueryCtx) -> None:
+    raise ValueError("the tank is empty")
+
+
+@mutation
+async def crash_change(ctx: MutationCtx) -> None:
+    raise ValueError("the tank is empty")
+
+
+@query
+async def double(ctx: QueryCtx, number: float) -> float:
+    return number * 2
+
+
+@query
+async def odd_only(ctx: QueryCtx, name: str) -> int:
+    """Fails whenever the counter is even: an error that comes and goes with the data."""
+    counters = ctx.db.query("counters").with_index("by_name", lambda q: q.eq("name", name))
+    counter = await counters.first()
+    value = 0 if counter is None else counter["value"]
+    if value % 2 == 0:
+        raise ApplicationError({"even": value})
+    return value
+
+
+@internal_query
+async def secret(ctx: QueryCtx) -> str:
+    return "for functions and admins"
+
+
+@query
+async def endless(ctx: QueryCtx) -> None:
+    while True:
+        pass

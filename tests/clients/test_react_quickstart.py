@@ -1,0 +1,146 @@
+"""The React quickstart in Chromium: built as its user would, fed by both command lines."""
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from scripts.chromium import ensure_chromium
+from scripts.node_toolchain import install_packages, node_toolchain
+from tests.clients.program import ClientProgram
+from tests.clients.server import PROJECT, SYNCLINE, DevServer
+
+pytestmark = pytest.mark.clients
+
+EXAMPLE = PROJECT / "examples" / "quickstart-react"
+THREE = ["Start a new app", "Invite a friend", "Buy milk"]
+MESSAGES = 25
+
+
+@pytest.fixture
+def app_server(tmp_path: Path) -> Iterator[DevServer]:
+    """The sample app's functions, served."""
+    with DevServer(PROJECT / "functions", tmp_path / "app") as running:
+        yield running
+
+
+class _QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Requests are not worth a line."""
+
+
+@pytest.fixture
+def page(app_server: DevServer, tmp_path: Path) -> Iterator[str]:
+    """Address of the example, type-checked and built for the server."""
+    install_packages(EXAMPLE)
+    toolchain = node_toolchain()
+    environment = {**toolchain.environment(), "VITE_CONVEX_URL": app_server.url}
+    built = tmp_path / "built"
+    for command in (
+        ("npx", "tsc", "--noEmit"),
+        ("npx", "vite", "build", "--outDir", str(built), "--emptyOutDir"),
+    ):
+        answer = subprocess.run(
+            toolchain.command(*command),
+            cwd=EXAMPLE,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+    handler = partial(_QuietHandler, directory=str(built))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as files:
+        threading.Thread(target=files.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{files.server_port}/"
+        files.shutdown()
+
+
+@pytest.fixture
+def browser(page: str):
+    """Starts a scenario of node/quickstart.mjs; screenshots are kept in test-results/."""
+    chromium = ensure_chromium()
+    screenshots = PROJECT / "test-results"
+    screenshots.mkdir(exist_ok=True)
+    toolchain = node_toolchain()
+
+    def start(scenario: str) -> ClientProgram:
+        program = ("node", "node/quickstart.mjs", scenario, page, str(screenshots), chromium)
+        return ClientProgram(toolchain.command(*program), toolchain.environment())
+
+    return start
+
+
+def _official_cli(server: DevServer, *arguments: str) -> None:
+    toolchain = node_toolchain()
+    answer = subprocess.run(
+        toolchain.command("npx", "convex", *arguments),
+        cwd=EXAMPLE,
+        env={**server.environment(), "PATH": toolchain.environment()["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def _syncline(server: DevServer, *arguments: str) -> str:
+    answer = subprocess.run(
+        [SYNCLINE, *arguments],
+        cwd=server.project,
+        env=server.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout
+
+
+def test_tasks_show_in_two_tabs_whoever_adds_them(app_server: DevServer, browser, tmp_path: Path):
+    data = tmp_path / "sampleData.jsonl"
+    documents = [{"text": text, "isCompleted": text == THREE[1]} for text in THREE]
+    data.write_text("".join(json.dumps(document) + "\n" for document in documents))
+    with browser("tasks") as tabs:
+        assert tabs.event("open")["empty"]
+        _official_cli(app_server, "import", "--table", "tasks", str(data))
+        assert tabs.event("imported")["shown"] == [THREE, THREE]
+        _syncline(app_server, "run", "tasks:add", '{"text": "Walk the dog"}')
+        called = time.time()
+        fourth = tabs.event("fourth")
+        four = [*THREE, "Walk the dog"]
+        assert fourth["shown"] == [four, four]
+        print(f"added by `syncline run`: shown {fourth['at'] - called * 1000:.0f} ms after its end")
+        fifth = tabs.event("fifth")
+        five = [*four, "Water the plants"]
+        assert fifth["shown"] == [five, five]
+        print(f"added in one tab: shown in both after {fifth['milliseconds']} ms")
+        changed = tabs.event("changed")
+        assert changed["shown"] == [four, four]
+        assert changed["checked"] == [True, True]
+        assert tabs.only("done")["problems"] == []
+
+
+def test_messages_load_page_by_page_without_gaps_while_another_tab_writes(
+    app_server: DevServer, browser
+):
+    channel = app_server.mutation("channels:create", name="general")
+    for number in range(MESSAGES):
+        app_server.mutation("messages:send", channel=channel, author="Bot", body=f"note {number}")
+    newest_first = [f"note {number}" for number in reversed(range(MESSAGES))]
+    with browser("chat") as tabs:
+        pages = tabs.event("pages")["pages"]
+        hello = "hello from the other tab"
+        assert pages == [
+            newest_first[:10],
+            [hello, *newest_first[:10]],
+            [hello, *newest_first[:20]],
+            [hello, *newest_first],
+        ]
+        assert tabs.only("done")["problems"] == []
