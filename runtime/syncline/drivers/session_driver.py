@@ -55,7 +55,11 @@ class Socket(Protocol):
         ...
 
     def send(self, messages: tuple[bytes, ...]) -> bool:
-        """Send in order. False: the client reads too slowly."""
+        """Queue messages in order until `flush`. False: the client reads too slowly."""
+        ...
+
+    def flush(self) -> None:
+        """Send what was queued."""
         ...
 
     def close(self, code: int | None, reason: str) -> None:
@@ -136,12 +140,17 @@ class SessionDriver:
             self._sessions.schedule(self)
 
     def _send(self, effect: Send) -> None:
+        self._sessions.flush_later(self)
         if not self._socket.send(effect.frames):
             self._perform(self._machine.close(1013, "SlowConsumer"))
             return
         if effect.transitions:
             self._unsent.append(effect)
-            self._report_sent()
+
+    def flush(self) -> None:
+        """Send what was queued; called by Sessions once per turn of the loop."""
+        self._socket.flush()
+        self._report_sent()
 
     def _report_sent(self) -> None:
         """Transitions leave in order; they count as sent once the transport is not congested."""
@@ -350,6 +359,7 @@ class Sessions:
         self._live: dict[SessionDriver, None] = {}
         self._due: dict[SessionDriver, None] = {}
         self._waiting: dict[SessionDriver, None] = {}
+        self._unflushed: dict[SessionDriver, None] = {}
         self._is_scheduled = False
         engine.on_matched(self._matched)
 
@@ -369,19 +379,31 @@ class Sessions:
         self._live.pop(driver, None)
         self._due.pop(driver, None)
         self._waiting.pop(driver, None)
+        self._unflushed.pop(driver, None)
 
     def schedule(self, driver: SessionDriver) -> None:
         """The session has an update to make, after everything that happens in this step."""
         self._due[driver] = None
+        self._schedule_turn()
+
+    def flush_later(self, driver: SessionDriver) -> None:
+        """The session has queued messages: a response and its Transition leave as one write."""
+        self._unflushed[driver] = None
+        self._schedule_turn()
+
+    def _schedule_turn(self) -> None:
         if not self._is_scheduled:
             self._is_scheduled = True
-            asyncio.get_running_loop().call_soon(self._run_due)
+            asyncio.get_running_loop().call_soon(self._take_turn)
 
-    def _run_due(self) -> None:
+    def _take_turn(self) -> None:
         self._is_scheduled = False
         due, self._due = self._due, {}
         for driver in due:
             driver.update()
+        unflushed, self._unflushed = self._unflushed, {}
+        for driver in unflushed:
+            driver.flush()
 
     def wait(self, driver: SessionDriver) -> None:
         """The session's update waits for results or for the matched watermark."""

@@ -28,17 +28,18 @@ class Outbox:
 
     def __init__(self, transport: asyncio.WriteTransport) -> None:
         self._transport = transport
+        self._frames: list[bytes] = []
 
     def send(self, messages: tuple[bytes, ...]) -> bool:
-        """Queue messages in order. False: the client reads too slowly and must be closed."""
-        transport = self._transport
-        if transport.is_closing():
-            return True
-        if len(messages) == 1:
-            transport.write(text_frame(messages[0]))
-        else:
-            transport.write(b"".join([text_frame(message) for message in messages]))
-        return transport.get_write_buffer_size() <= OUTBOX_BYTES_MAX
+        """Queue messages in order until `flush`. False: the client reads too slowly."""
+        self._frames.extend([text_frame(message) for message in messages])
+        return self._transport.get_write_buffer_size() <= OUTBOX_BYTES_MAX
+
+    def flush(self) -> None:
+        """Hand what was queued to the transport: one system call for all of it."""
+        frames, self._frames = self._frames, []
+        if frames and not self._transport.is_closing():
+            self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
 
     @property
     def unsent_bytes(self) -> int:

@@ -35,11 +35,16 @@ class Connection:
         return self._outbox.unsent_bytes
 
     def send(self, messages: tuple[bytes, ...]) -> bool:
-        """Send text messages in order. False: the client reads too slowly."""
+        """Queue text messages in order. False: the client reads too slowly."""
         return self._outbox.send(messages)
+
+    def flush(self) -> None:
+        """Send what was queued."""
+        self._outbox.flush()
 
     def close(self, code: int | None, reason: str) -> None:
         """Start the closing handshake; a peer that does not take part is cut off."""
+        self._outbox.flush()
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close(code, reason))
 
