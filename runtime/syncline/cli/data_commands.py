@@ -274,4 +274,5 @@ def _progress() -> Progress:
         DownloadColumn(),
         console=PEOPLE,
         transient=True,
+        disable=not PEOPLE.is_terminal,
     )

@@ -37,7 +37,12 @@ _CALLS: Final[dict[str, CallKind]] = {
     "/api/action": "action",
     "/api/function": "any",
 }
-_JAVASCRIPT_PUSH: Final = ("/api/get_config_hashes", "/api/deploy2/", "/api/push_config")
+_JAVASCRIPT_PUSH: Final = (
+    "/api/get_config_hashes",
+    "/api/deploy2/",
+    # What the official `dev` asks first; refused here it has changed nothing yet.
+    "/api/v1/get_canonical_urls",
+)
 
 logger = logging.getLogger(__name__)
 

@@ -270,9 +270,18 @@ def test_the_plain_endpoints_answer_without_credentials(api: HttpApi):
     assert respond(api, "GET", "/nowhere").status == 404
 
 
-@pytest.mark.parametrize("path", ["/api/get_config_hashes", "/api/deploy2/start_push"])
-def test_pushing_javascript_is_refused_with_the_commands_to_use(api: HttpApi, path: str):
-    response = respond(api, "POST", path, b"{}", authorization=ADMIN)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/get_config_hashes"),
+        ("POST", "/api/deploy2/start_push"),
+        ("GET", "/api/v1/get_canonical_urls"),
+    ],
+)
+def test_pushing_javascript_is_refused_with_the_commands_to_use(
+    api: HttpApi, method: str, path: str
+):
+    response = respond(api, method, path, b"{}", authorization=ADMIN)
     assert response.status == 400
     assert "`syncline dev`" in response.body.decode()
     assert "`syncline push`" in response.body.decode()
