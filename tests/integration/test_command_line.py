@@ -1,6 +1,7 @@
 """Our own command line against a running `syncline dev`."""
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -141,6 +142,26 @@ def test_push_replaces_the_functions_and_a_bad_push_changes_nothing(
     assert json.loads(project.syncline("run", "extra:answer").stdout) == 42
     (functions / "extra.py").unlink()
     assert "extra" in json.loads(project.syncline("push", "--json").stdout)["removedModules"]
+
+
+def test_generated_files_follow_every_save_once_they_are_there(project: DeployedProject):
+    server = project.server
+    types = server.project / "convex" / "_generated" / "api.d.ts"
+    project.syncline(
+        "codegen", "--functions", str(server.functions), "--out", str(types.parent), "--no-stubs"
+    )
+    assert "saved" not in types.read_text()
+    begin = len(server.log.splitlines())
+    added = server.functions / "saved.py"
+    added.write_text("from syncline import query\n\n@query\nasync def fn(ctx) -> None:\n    pass\n")
+    try:
+        server.wait_for_log(re.compile(r"generated .*api\.d\.ts"), begin=begin)
+        assert "saved: {" in types.read_text()
+        assert not (server.functions / "_generated").exists()
+    finally:
+        begin = len(server.log.splitlines())
+        added.unlink()
+        server.wait_for_log(re.compile("Functions ready"), begin=begin)
 
 
 def test_function_spec_goes_to_a_file(project: DeployedProject):

@@ -25,6 +25,19 @@ def write_generated(
     return sorted(changed)
 
 
+def refresh_generated(spec: BundleSpec, functions: Path) -> list[Path]:
+    """Bring generated files up to date where there are some; returns those that changed.
+
+    `syncline codegen` makes them first: `convex/_generated` beside the functions folder and
+    `_generated` inside it.
+    """
+    typescript = functions.resolve().parent / "convex" / "_generated"
+    stubs = (functions / "_generated").is_dir()
+    return write_generated(
+        spec, typescript if typescript.is_dir() else None, functions if stubs else None
+    )
+
+
 def _write(path: Path, text: str) -> bool:
     """Unchanged files are left alone, so that watchers and bundlers stay quiet."""
     if path.is_file() and path.read_text(encoding="utf-8") == text:

@@ -9,6 +9,7 @@ from syncline.drivers.engine import Engine
 from syncline.drivers.push import PushReport
 from syncline.errors import SynclineError
 from syncline.local.console import DevConsole
+from syncline.local.generated_files import refresh_generated
 
 
 def _is_source(_: Change, path: str) -> bool:
@@ -24,6 +25,8 @@ async def push_and_report(engine: Engine, functions: Path, console: DevConsole) 
         if engine.spec().functions:
             console.error("The last good version keeps serving.")
         return False
+    for path in refresh_generated(engine.spec(), functions):
+        console.say(f"  generated {path}")
     _say(report, engine, console)
     return True
 
