@@ -401,6 +401,10 @@ class Sessions:
         due, self._due = self._due, {}
         for driver in due:
             driver.update()
+            # At once, so that the first of many subscribers need not wait for the last.
+            if driver in self._unflushed:
+                del self._unflushed[driver]
+                driver.flush()
         unflushed, self._unflushed = self._unflushed, {}
         for driver in unflushed:
             driver.flush()

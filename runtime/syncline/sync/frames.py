@@ -5,6 +5,7 @@ Byte templates: values, log lines and error data arrive as JSON already. Rules o
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from syncline.sync.results import CallResult, json_lines, json_text
@@ -13,8 +14,9 @@ from syncline.timestamps import encode_timestamp
 PING: Final = b'{"type":"Ping"}'
 
 
+@lru_cache(maxsize=256)
 def state_version(query_set: int, identity: int, ts: int) -> bytes:
-    """The version of what the client holds, as JSON."""
+    """The version of what the client holds, as JSON; a thousand subscribers often share one."""
     return b'{"querySet":%d,"identity":%d,"ts":"%b"}' % (
         query_set,
         identity,
