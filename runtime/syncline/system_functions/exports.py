@@ -16,7 +16,7 @@ KEPT = 20
 @mutation
 async def request(ctx: "MutationCtx") -> str:
     """Note a new export; ApplicationError while another one runs."""
-    rows = await ctx.db.system.query("_exports").order("desc").collect()
+    rows: list[dict[str, Any]] = await ctx.db.system.query("_exports").order("desc").collect()
     if any(row["state"] in {"requested", "in_progress"} for row in rows):
         raise ApplicationError("An export is running already; wait until it has finished.")
     for row in rows[KEPT - 1 :]:
@@ -33,6 +33,6 @@ async def set_state(ctx: "MutationCtx", exportId: Id, state: Any) -> None:
 @query
 async def tables(ctx: "QueryCtx") -> list[dict[str, Any]]:
     """Name and number of every table, by name."""
-    rows = await ctx.db.system.query("_tables").collect()
+    rows: list[dict[str, Any]] = await ctx.db.system.query("_tables").collect()
     found = [{"name": row["name"], "number": row["number"]} for row in rows]
     return sorted(found, key=lambda table: table["name"])

@@ -31,7 +31,7 @@ async def set_state(ctx: "MutationCtx", importId: Id, state: Any) -> None:
 @mutation
 async def confirm(ctx: "MutationCtx", importId: Id) -> dict[str, Any]:
     """Let an import go on that waits for it; returns its row."""
-    row = await ctx.db.system.get(importId)
+    row: dict[str, Any] | None = await ctx.db.system.get(importId)
     if row is None or row["state"]["state"] != "waiting_for_confirmation":
         raise ApplicationError("This import is not waiting for a confirmation.")
     state = {"state": "in_progress", "progress_message": "Importing"}
@@ -43,11 +43,13 @@ async def confirm(ctx: "MutationCtx", importId: Id) -> dict[str, Any]:
 async def fail_interrupted(ctx: "MutationCtx") -> None:
     """Mark what was going on when the server stopped as failed."""
     message = "The server stopped in the middle; start again."
-    for row in await ctx.db.system.query("_snapshot_imports").collect():
+    imports: list[dict[str, Any]] = await ctx.db.system.query("_snapshot_imports").collect()
+    exports: list[dict[str, Any]] = await ctx.db.system.query("_exports").collect()
+    for row in imports:
         if row["state"]["state"] in UNFINISHED:
             state = {"state": "failed", "error_message": message}
             await ctx.db.patch(row["_id"], {"state": state})
-    for row in await ctx.db.system.query("_exports").collect():
+    for row in exports:
         if row["state"] in {"requested", "in_progress"}:
             await ctx.db.patch(row["_id"], {"state": "failed", "error_message": message})
 
@@ -61,7 +63,7 @@ async def inspect(ctx: "QueryCtx", tables: list[str]) -> list[str]:
 @mutation
 async def clear_batch(ctx: "MutationCtx", table: str, limit: int) -> int:
     """Delete up to `limit` documents; returns how many it were."""
-    documents = await ctx.db.query(table).take(limit)
+    documents: list[dict[str, Any]] = await ctx.db.query(table).take(limit)
     for document in documents:
         await ctx.db.delete(document["_id"])
     return len(documents)
@@ -74,7 +76,8 @@ async def prepare(ctx: "MutationCtx", tables: list[Any], append: bool) -> None:
     A table that is missing is made with its number; an empty one with another number is made
     anew, with its indexes and validator. ApplicationError when that can't be.
     """
-    rows = {row["name"]: row for row in await ctx.db.system.query("_tables").collect()}
+    found: list[dict[str, Any]] = await ctx.db.system.query("_tables").collect()
+    rows = {row["name"]: row for row in found}
     moved = [
         table
         for table in tables

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 @query
 async def apiSpec(ctx: "QueryCtx") -> list[dict[str, Any]]:
     """Every function of the deployment, internal ones too, by module and name."""
-    rows = await ctx.db.system.query("_modules").collect()
+    rows: list[dict[str, Any]] = await ctx.db.system.query("_modules").collect()
     functions = [each for row in rows for each in row["functions"]]
     return [
         {

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 @query
 async def default(ctx: "QueryCtx") -> list[dict[str, Any]]:
     """All variables by name."""
-    rows = await ctx.db.system.query("_environment_variables").collect()
+    rows: list[dict[str, Any]] = await ctx.db.system.query("_environment_variables").collect()
     return sorted(rows, key=lambda row: row["name"])
 
 
 @query
 async def get(ctx: "QueryCtx", name: str) -> dict[str, str] | None:
     """One variable; None if it isn't set."""
-    found = (
+    found: dict[str, Any] | None = (
         await ctx.db.system.query("_environment_variables")
         .with_index("by_name", lambda q: q.eq("name", name))
         .first()
