@@ -50,7 +50,7 @@ class DevServer:
         self.project = project
         self.functions = project / "functions"
         self.data = project / ".syncline"
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.admin_key = ""
         self._process: subprocess.Popen[str] | None = None
@@ -219,7 +219,8 @@ class DevServer:
         return answer["value"]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -1,10 +1,15 @@
 """The official PyPI clients against `syncline dev`."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.clients.conftest import StartProgram
 from tests.clients.program import Event
-from tests.clients.server import DevServer
+from tests.clients.server import PROJECT, DevServer
 
 pytestmark = pytest.mark.clients
 
@@ -123,3 +128,28 @@ def test_mutations_go_on_through_kill_9_and_none_is_lost(
     # The one under way at each kill may run twice: this client's session id does not survive.
     assert 200 <= done["value"] <= 202
     assert own_server.query("counters:read", name=room) == done["value"]
+
+
+def test_python_quickstart_adds_its_task_and_follows_the_list(tmp_path: Path):
+    with DevServer(PROJECT / "functions", tmp_path) as server:
+        follower = subprocess.Popen(
+            [
+                sys.executable,
+                "-u",
+                PROJECT / "examples/quickstart-python/follow_tasks.py",
+                "Buy milk",
+            ],
+            env={**os.environ, "CONVEX_URL": server.url},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert follower.stdout is not None
+            with follower.stdout as lines:
+                assert [next(lines), next(lines)] == ["· Buy milk\n", "-- 1 tasks\n"]
+                server.mutation("tasks:add", text="Walk the dog")
+                shown = [next(lines) for _ in range(3)]
+                assert shown == ["· Buy milk\n", "· Walk the dog\n", "-- 2 tasks\n"]
+        finally:
+            follower.kill()
+            follower.wait()

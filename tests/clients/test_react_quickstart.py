@@ -19,7 +19,7 @@ from tests.clients.server import PROJECT, SYNCLINE, DevServer
 pytestmark = pytest.mark.clients
 
 EXAMPLE = PROJECT / "examples" / "quickstart-react"
-THREE = ["Start a new app", "Invite a friend", "Buy milk"]
+SAMPLE = PROJECT / "sampleData.jsonl"
 MESSAGES = 25
 
 
@@ -103,18 +103,17 @@ def _syncline(server: DevServer, *arguments: str) -> str:
     return answer.stdout
 
 
-def test_tasks_show_in_two_tabs_whoever_adds_them(app_server: DevServer, browser, tmp_path: Path):
-    data = tmp_path / "sampleData.jsonl"
-    documents = [{"text": text, "isCompleted": text == THREE[1]} for text in THREE]
-    data.write_text("".join(json.dumps(document) + "\n" for document in documents))
+def test_tasks_show_in_two_tabs_whoever_adds_them(app_server: DevServer, browser):
+    three = [json.loads(line)["text"] for line in SAMPLE.read_text().splitlines()]
+    assert len(three) == 3
     with browser("tasks") as tabs:
         assert tabs.event("open")["empty"]
-        _official_cli(app_server, "import", "--table", "tasks", str(data))
-        assert tabs.event("imported")["shown"] == [THREE, THREE]
+        _official_cli(app_server, "import", "--table", "tasks", str(SAMPLE))
+        assert tabs.event("imported")["shown"] == [three, three]
         _syncline(app_server, "run", "tasks:add", '{"text": "Walk the dog"}')
         called = time.time()
         fourth = tabs.event("fourth")
-        four = [*THREE, "Walk the dog"]
+        four = [*three, "Walk the dog"]
         assert fourth["shown"] == [four, four]
         print(f"added by `syncline run`: shown {fourth['at'] - called * 1000:.0f} ms after its end")
         fifth = tabs.event("fifth")

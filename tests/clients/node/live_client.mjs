@@ -230,6 +230,38 @@ await main({
     await client.close();
   },
 
+  async shows_versions({ url, room: name }) {
+    const sockets = heldSockets();
+    const client = quiet(url, sockets);
+    client.onUpdate(api.counters.read, { name }, () => {});
+    const version = follow(client, api.versions.shown, {});
+    for (const expected of ["first", "second", "third"]) {
+      await version.until((value) => value === expected);
+      emit(expected);
+    }
+    const updates = sockets.received.flatMap((message) => message.modifications ?? []);
+    emit("seen", {
+      values: version.seen,
+      connections: sockets.sent.filter((message) => message.type === "Connect").length,
+      updatesOfTheOther: updates.filter((update) => update.queryId === 0).length,
+    });
+    await client.close();
+  },
+
+  async is_pinged({ url, room: name }) {
+    const sockets = heldSockets();
+    const client = quiet(url, sockets);
+    await follow(client, api.counters.read, { name }).until((value) => value === 0);
+    const ping = Promise.withResolvers();
+    sockets.onMessage = (message) => message.type === "Ping" && ping.resolve();
+    await ping.promise;
+    await client.mutation(api.counters.increment, { name });
+    emit("after", {
+      connections: sockets.sent.filter((message) => message.type === "Connect").length,
+    });
+    await client.close();
+  },
+
   async paginates({ url, room }) {
     const [client, other] = [quiet(url), new ConvexHttpClient(url)];
     const numbers = Array.from({ length: 25 }, (_, i) => i * 10);

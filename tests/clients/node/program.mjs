@@ -86,6 +86,24 @@ export function heldSockets() {
   const sent = [];
   const received = [];
   const open = new Set();
+  const control = {
+    sent,
+    received,
+    onMessage: () => {},
+    holdOutgoing() {
+      for (const socket of open) socket.held.out = [];
+    },
+    releaseOutgoing() {
+      for (const socket of open) {
+        const messages = socket.held.out;
+        socket.held.out = null;
+        for (const data of messages ?? []) socket.send(data);
+      }
+    },
+    holdIncoming() {
+      for (const socket of open) socket.held.in = [];
+    },
+  };
 
   class HeldSocket extends WebSocket {
     held = { out: null, in: null };
@@ -112,29 +130,13 @@ export function heldSockets() {
     set onmessage(handler) {
       super.onmessage = (event) => {
         const message = JSON.parse(event.data);
-        received.push({ ...message, bytes: Buffer.byteLength(event.data) });
+        received.push(message);
+        control.onMessage(message);
         if (this.held.in) this.held.in.push(() => handler(event));
         else handler(event);
       };
     }
   }
 
-  return {
-    WebSocket: HeldSocket,
-    sent,
-    received,
-    holdOutgoing() {
-      for (const socket of open) socket.held.out = [];
-    },
-    releaseOutgoing() {
-      for (const socket of open) {
-        const messages = socket.held.out;
-        socket.held.out = null;
-        for (const data of messages ?? []) socket.send(data);
-      }
-    },
-    holdIncoming() {
-      for (const socket of open) socket.held.in = [];
-    },
-  };
+  return Object.assign(control, { WebSocket: HeldSocket });
 }
