@@ -365,6 +365,8 @@ def test_a_call_past_its_limit_fails_while_others_are_served(functions, sin):
         assert outcome.error.is_server_made
         # Its subscribers hear of the push that mends it.
         assert outcome.read_ranges
+        # Somebody else who asks later gets a run of their own.
+        assert outcome.read_time
         assert len(pids(pool)) == 2
         assert value(await pool.run(a_call("good:echo", n=1), Shelf())) == 1
 

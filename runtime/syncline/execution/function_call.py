@@ -112,6 +112,8 @@ class Execution:
 
     def time_out(self, seconds: float) -> FunctionOutcome:
         """The outcome of a run that was interrupted for having used up its time."""
+        # How long a run takes is the machine's doing: such a result is not kept for long.
+        self._state.read_time = True
         return self._finish(None, ServerMadeError("FunctionTimedOut", timeout_message(seconds)))
 
     def _finish(self, value: bytes | None, error: BaseException | None) -> FunctionOutcome:
