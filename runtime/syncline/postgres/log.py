@@ -5,6 +5,7 @@ up a commit; a snapshot is read on a third that lives as long as the reading. Th
 migrations/ decide everything; this module carries batches there and answers back.
 """
 
+import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, LiteralString
 
@@ -30,7 +31,7 @@ from syncline.commit.record import (
     TailReply,
     payload_bytes,
 )
-from syncline.postgres.connection import Connection, EncodedItems, connect, losses
+from syncline.postgres.connection import Connection, connect, losses
 from syncline.postgres.item_encoding import Settled, TypeIds, encode_items
 from syncline.postgres.migration import migrate
 from syncline.postgres.replies import missing_commits, tail_commits, verdicts
@@ -48,11 +49,19 @@ PRUNE_ROWS_MAX = 1000
 LOAD_ROWS = 4000
 """Documents in a batch of `load`."""
 
-_STATEMENTS: Mapping[str, LiteralString] = {
-    "function": "SELECT * FROM syncline.append(%s::syncline.item[], %s, %s, %s, %s, %s, %s, %s)",
-    "procedure": "CALL syncline.append_then_flush(%s::syncline.item[], %s, %s, %s, %s, %s, %s, %s,"
-    " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
+_STATEMENTS: Mapping[str, bytes] = {
+    "function": b"SELECT * FROM syncline.append($1, $2, $3, $4, $5, $6, $7, $8)",
+    "procedure": b"CALL syncline.append_then_flush($1, $2, $3, $4, $5, $6, $7, $8,"
+    b" NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
 }
+
+
+_INT8 = struct.Struct(">q").pack
+
+
+def _number(column: bytes | None) -> int:
+    """An integer column in binary form; NULL, in replies that have nothing to say, as 0."""
+    return int.from_bytes(column or b"", "big", signed=True)
 
 
 class PostgresLog:
@@ -77,7 +86,7 @@ class PostgresLog:
         lag_ns_max: int | None = None,
     ) -> None:
         self._conninfo = conninfo
-        self._statement: LiteralString = _STATEMENTS[routine]
+        self._statement = _STATEMENTS[routine]
         self._horizon_ns = horizon_ns
         self._lag_ns_max = lag_ns_max
         self._appending = Connection(conninfo)
@@ -95,14 +104,21 @@ class PostgresLog:
         has_staged = any(settled.staged_parts for _, settled in items)
         if has_staged:
             await self._stage(items)
-        encoded = EncodedItems(encode_items(items, types, with_ranges=not exclusive))
-        ((status, kept, head_ts, head_nonce, base_ts, base_nonce, results, missing),) = (
-            await self._appending.rows(
-                self._statement,
-                (encoded, has_staged, standing_on.ts, standing_on.nonce, exclusive,
-                 self._horizon_ns, self._lag_ns_max, MISSING_BYTES_MAX),
-            )
-        )  # fmt: skip
+        row = await self._appending.binary_row(
+            self._statement,
+            (
+                encode_items(items, types, with_ranges=not exclusive),
+                b"\x01" if has_staged else b"\x00",
+                _INT8(standing_on.ts),
+                _INT8(standing_on.nonce),
+                b"\x01" if exclusive else b"\x00",
+                _INT8(self._horizon_ns),
+                None if self._lag_ns_max is None else _INT8(self._lag_ns_max),
+                _INT8(MISSING_BYTES_MAX),
+            ),
+        )
+        status, kept, head_ts, head_nonce, base_ts, base_nonce = map(_number, row[:6])
+        results, missing = row[6:]
         position = Position(head_ts, head_nonce)
         if status == 0:
             answers = _as_proposed(items[:kept]) + verdicts(results, batch[kept:])
