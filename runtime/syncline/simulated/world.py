@@ -180,7 +180,9 @@ class Node:
         world = self._world
         self.process = Process(f"{self.name}.{self.crashes}")
         world.adopt(self.process, self)
-        world.loop.spawn(self.process, self._run(), name=f"boot {self.name}")
+        task = world.loop.spawn(self.process, self._run(), name=f"boot {self.name}")
+        context = world.loop.context_of(world.loop.root)
+        task.add_done_callback(_raise_failure, context=context)
 
     async def _run(self) -> None:
         await self._boot()
@@ -193,6 +195,12 @@ class Node:
         self.crashes += 1
         loop.call_soon(self.on_crash, context=context)
         loop.call_later(self._world.draw_delay(), self.restart, context=context)
+
+
+def _raise_failure(task: asyncio.Task[None]) -> None:
+    """A node that can't boot ends the run at once: `boot` has to try again what may fail."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        raise error
 
 
 def _do_nothing() -> None:

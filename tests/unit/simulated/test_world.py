@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from syncline.simulated.channel import HINTS, QUEUE, STREAM, Channel, Line
-from syncline.simulated.event_loop import StuckError
+from syncline.simulated.event_loop import StuckError, UnhandledError
 from syncline.simulated.world import (
     CRASH,
     DELAY,
@@ -102,6 +102,21 @@ def test_a_node_that_crashes_at_a_pause_stops_there_and_boots_again_later():
         world.run(main())
         assert events == ["boot", "crash", "boot", "passed", "cleaned up"]
         assert world.probes["crash at step"] == 1
+
+
+def test_a_node_that_cannot_boot_ends_the_run_at_once():
+    async def boot() -> None:
+        raise ValueError("no disk")
+
+    async def main(world: World) -> None:
+        world.start("node", boot)
+        await asyncio.sleep(1000)
+
+    with World(1) as world:
+        with pytest.raises(UnhandledError) as caught:
+            world.run(main(world))
+        assert str(caught.value.__cause__) == "no disk"
+        assert world.loop.now_ns < 10**9
 
 
 def test_only_nodes_crash_at_pauses():
