@@ -12,11 +12,14 @@ import orjson
 import pytest
 
 from syncline.drivers import exporter as exporting
+from syncline.drivers import importer as importing
+from syncline.drivers.answers import Answer
 from syncline.drivers.exporter import Exporter
 from syncline.drivers.importer import Importer, ImportRequest
 from syncline.drivers.system_calls import SystemCallError, system_mutation, system_query
 from syncline.exchange import batches as batching
 from syncline.local.exchange_folder import ExchangeFolder
+from syncline.system_functions import exports as export_functions
 from syncline.testing import Deployment
 from syncline.values.document_id import decode_id, encode_id
 from syncline.values.value import Int64
@@ -206,6 +209,7 @@ def test_a_document_that_does_not_fit_the_schema_fails_with_its_line_and_changes
         assert "line 2" in state["error_message"]
         assert "`name`" in state["error_message"]
         assert not await exchange.rows("channels")
+        assert exchange.files.path("import-test") is None
 
     in_deployment(tmp_path, test)
 
@@ -323,6 +327,66 @@ def test_an_export_shows_one_moment_whatever_is_written_meanwhile(
     in_deployment(tmp_path, test)
 
 
+def test_a_failed_export_says_so_and_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(exporting, "PAGE_DOCUMENTS", 0)
+
+    async def test(exchange: Exchange) -> None:
+        with pytest.raises(AssertionError, match="failed"):
+            await exchange.export()
+        assert not list((tmp_path / "exchange").glob("*.zip"))
+        monkeypatch.setattr(exporting, "PAGE_DOCUMENTS", 5)
+        assert await exchange.export()
+
+    in_deployment(tmp_path, test)
+    assert "The export failed" in caplog.text
+
+
+def test_old_exports_are_forgotten_with_their_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(export_functions, "KEPT", 2)
+
+    async def test(exchange: Exchange) -> None:
+        for _ in range(3):
+            await exchange.app.mutation("t:add", table="channels", document={"name": "x"})
+            await exchange.export()
+        assert len(list((tmp_path / "exchange").glob("*.zip"))) == 2
+
+    in_deployment(tmp_path, test)
+
+
+def test_clearing_takes_documents_that_come_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(importing, "CLEAR_DOCUMENTS", 2)
+
+    async def test(exchange: Exchange) -> None:
+        for number in range(7):
+            await exchange.app.mutation("t:add", table="channels", document={"name": f"{number}"})
+        engine = exchange.app.engine
+        mutation = engine.mutation
+        calls = 0
+
+        async def interrupted(path: str, *arguments: Any, **options: Any) -> Answer:
+            nonlocal calls
+            calls += 1
+            answer = await mutation(path, *arguments, **options)
+            if calls == 2:
+                monkeypatch.setattr(engine, "mutation", mutation)
+                old = lines({"_creationTime": 5, "name": "old"})
+                assert (await exchange.import_(old, "channels", "append"))["state"] == "completed"
+            return answer
+
+        monkeypatch.setattr(engine, "mutation", interrupted)
+        await exchange.importer._clear_table("channels")
+        assert calls == 2
+        assert not await exchange.rows("channels")
+
+    in_deployment(tmp_path, test)
+
+
 def test_one_export_runs_at_a_time(tmp_path: Path):
     async def test(exchange: Exchange) -> None:
         await exchange.exporter.request()
@@ -341,10 +405,12 @@ def test_what_a_stop_interrupted_is_failed_at_the_next_start(tmp_path: Path):
             "_system/imports:create",
             {"format": "csv", "mode": "append", "tableName": "t", "file": "f"},
         )
+        exchange.files.create("f").close()
         await system_mutation(exchange.app.engine, "_system/exports:request", {})
         await exchange.importer.recover()
         row = await exchange.app.query("_system/cli/queryImport:default", importId=import_id)
         assert row["state"]["state"] == "failed"  # type: ignore[index] # a row
+        assert not list((tmp_path / "exchange").iterdir())
         latest = await exchange.app.query("_system/cli/exports:getLatest")
         assert latest["state"] == "failed"  # type: ignore[index] # a row
         assert await exchange.export()

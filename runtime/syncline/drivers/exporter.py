@@ -6,7 +6,8 @@ requested, in_progress, completed or failed. One export runs at a time.
 
 import asyncio
 import logging
-from typing import BinaryIO, Final
+from contextlib import closing
+from typing import IO, BinaryIO, Final
 
 import msgspec
 
@@ -44,8 +45,13 @@ class Exporter:
 
     async def request(self) -> None:
         """Start an export. SystemCallError: one is running already."""
-        export_id = await system_mutation(self._deployment, "_system/exports:request", {})
+        noted = await system_mutation(self._deployment, "_system/exports:request", {})
+        assert isinstance(noted, dict)
+        export_id, forgotten = noted["id"], noted["files"]
         assert isinstance(export_id, str)
+        assert isinstance(forgotten, list)
+        for name in forgotten:
+            await asyncio.to_thread(self._files.remove, str(name))
         task = asyncio.get_running_loop().create_task(self._guarded(export_id))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -81,9 +87,11 @@ class Exporter:
         name = export_file(ts)
         file = await asyncio.to_thread(self._files.create, name)
         try:
-            await self._write(file, tables, ts)
-        finally:
-            await asyncio.to_thread(file.close)
+            with file:
+                await self._write(file, tables, ts)
+        except BaseException:
+            self._files.remove(name)
+            raise
         await self._set_state(
             export_id,
             {
@@ -95,18 +103,20 @@ class Exporter:
         )
 
     async def _write(self, file: BinaryIO, tables: list[SnapshotTable], ts: int) -> None:
-        writer = SnapshotWriter(file, tables)
-        for table in tables:
-            with writer.table(table.name) as target:
-                cursor: str | None = None
-                done = False
-                while not done:
-                    page = await self._page(table.name, cursor, ts)
-                    lines = b"".join(bytes(document) + b"\n" for document in page.page)
-                    # Compressing is the slow part and releases the interpreter's lock.
-                    await asyncio.to_thread(target.write, lines)
-                    cursor, done = page.continueCursor, page.isDone
-        await asyncio.to_thread(writer.close)
+        with closing(SnapshotWriter(file, tables)) as writer:
+            for table in tables:
+                with writer.table(table.name) as target:
+                    await self._write_table(target, table.name, ts)
+
+    async def _write_table(self, target: IO[bytes], table: str, ts: int) -> None:
+        cursor: str | None = None
+        done = False
+        while not done:
+            page = await self._page(table, cursor, ts)
+            lines = b"".join(bytes(document) + b"\n" for document in page.page)
+            # Compressing is the slow part and releases the interpreter's lock.
+            await asyncio.to_thread(target.write, lines)
+            cursor, done = page.continueCursor, page.isDone
 
     async def _page(self, table: str, cursor: str | None, ts: int) -> _Page:
         options: dict[str, Value] = {

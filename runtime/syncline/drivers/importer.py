@@ -6,6 +6,7 @@ Each batch is one transaction; others see the import grow.
 """
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -26,6 +27,8 @@ CLEAR_DOCUMENTS: Final = 500
 """Documents deleted by one mutation."""
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,10 @@ class Importer:
 
     async def recover(self) -> None:
         """Fail the imports and exports that a stop of the server had interrupted."""
-        await system_mutation(self._deployment, "_system/imports:fail_interrupted", {})
+        files = await system_mutation(self._deployment, "_system/imports:fail_interrupted", {})
+        assert isinstance(files, list)
+        for name in files:
+            await asyncio.to_thread(self._files.remove, str(name))
 
     async def start(self, request: ImportRequest) -> str:
         """Note the import and survey the file in the background; returns the import's id."""
@@ -63,7 +69,7 @@ class Importer:
             },
         )
         assert isinstance(import_id, str)
-        self._spawn(import_id, self._survey(import_id, request))
+        self._spawn(import_id, request, self._survey(import_id, request))
         return import_id
 
     async def receive(self, upload: str, numbers: Sequence[int], request: ImportRequest) -> str:
@@ -84,7 +90,7 @@ class Importer:
             table if isinstance(table, str) else None,
             str(row["file"]),
         )
-        self._spawn(import_id, self._write(import_id, request))
+        self._spawn(import_id, request, self._write(import_id, request))
 
     async def close(self) -> None:
         """Stop what is going on; `recover` marks it failed at the next start."""
@@ -92,21 +98,29 @@ class Importer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _spawn(self, import_id: str, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.get_running_loop().create_task(self._guarded(import_id, work))
+    def _spawn(
+        self, import_id: str, request: ImportRequest, work: Coroutine[object, object, None]
+    ) -> None:
+        task = asyncio.get_running_loop().create_task(self._guarded(import_id, request, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _guarded(self, import_id: str, work: Coroutine[object, object, None]) -> None:
+    async def _guarded(
+        self, import_id: str, request: ImportRequest, work: Coroutine[object, object, None]
+    ) -> None:
         """Whatever ends the work early becomes the import's state."""
         try:
             await work
         except SynclineError as error:
-            await self._set_state(import_id, {"state": "failed", "error_message": error.message})
+            await self._fail(import_id, request, error.message)
         except Exception as error:
+            logger.exception("An import failed")
             message = f"The import stopped: {type(error).__name__}: {error}"
-            await self._set_state(import_id, {"state": "failed", "error_message": message})
-            raise
+            await self._fail(import_id, request, message)
+
+    async def _fail(self, import_id: str, request: ImportRequest, message: str) -> None:
+        await asyncio.to_thread(self._files.remove, request.file)
+        await self._set_state(import_id, {"state": "failed", "error_message": message})
 
     async def _set_state(self, import_id: str, state: dict[str, Value]) -> None:
         await system_mutation(
@@ -151,7 +165,7 @@ class Importer:
             "_system/imports:prepare",
             {
                 "tables": [{"name": table.name, "number": table.number} for table in tables],
-                "append": request.mode == "append",
+                "mode": request.mode,
             },
         )
         total = sum(table.documents for table in tables)
@@ -193,12 +207,23 @@ class Importer:
             await self._set_state(
                 import_id, {"state": "in_progress", "progress_message": f"Clearing {name}"}
             )
-            while await system_mutation(
+            await self._clear_table(name)
+
+    async def _clear_table(self, name: str) -> None:
+        after = 0.0
+        while True:
+            last = await system_mutation(
                 self._deployment,
                 "_system/imports:clear_batch",
-                {"table": name, "limit": CLEAR_DOCUMENTS},
-            ):
-                continue
+                {"table": name, "limit": CLEAR_DOCUMENTS, "after": after},
+            )
+            if isinstance(last, int | float):
+                after = float(last)
+            elif after == 0.0:
+                return
+            else:
+                # Somebody may have written behind us: the last pass finds nothing from the start.
+                after = 0.0
 
 
 def _next(source: Iterator[T]) -> T | None:

@@ -14,14 +14,19 @@ KEPT = 20
 
 
 @mutation
-async def request(ctx: "MutationCtx") -> str:
-    """Note a new export; ApplicationError while another one runs."""
+async def request(ctx: "MutationCtx") -> dict[str, Any]:
+    """Note a new export: its id, and the files of exports that are forgotten for it.
+
+    ApplicationError while another one runs.
+    """
     rows: list[dict[str, Any]] = await ctx.db.system.query("_exports").order("desc").collect()
     if any(row["state"] in {"requested", "in_progress"} for row in rows):
         raise ApplicationError("An export is running already; wait until it has finished.")
-    for row in rows[KEPT - 1 :]:
+    forgotten = rows[KEPT - 1 :]
+    for row in forgotten:
         await ctx.db.delete(row["_id"])
-    return await ctx.db.insert("_exports", {"state": "requested"})
+    files = [row["zip_object_key"] for row in forgotten if row["state"] == "completed"]
+    return {"id": await ctx.db.insert("_exports", {"state": "requested"}), "files": files}
 
 
 @mutation

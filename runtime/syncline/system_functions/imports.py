@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from syncline import MutationCtx, QueryCtx
 
 UNFINISHED = ("uploaded", "in_progress")
+KEPT = 100
+"""State rows that stay; ours: enough to look back."""
 
 
 @mutation
@@ -18,6 +20,12 @@ async def create(
     ctx: "MutationCtx", format: str, mode: str, file: str, tableName: str | None = None
 ) -> str:
     """Note an uploaded file; returns the import's id."""
+    rows: list[dict[str, Any]] = (
+        await ctx.db.system.query("_snapshot_imports").order("desc").collect()
+    )
+    for old in rows[KEPT - 1 :]:
+        if old["state"]["state"] in {"completed", "failed"}:
+            await ctx.db.delete(old["_id"])
     row = {"format": format, "mode": mode, "tableName": tableName, "file": file}
     return await ctx.db.insert("_snapshot_imports", {**row, "state": {"state": "uploaded"}})
 
@@ -40,18 +48,19 @@ async def confirm(ctx: "MutationCtx", importId: Id) -> dict[str, Any]:
 
 
 @mutation
-async def fail_interrupted(ctx: "MutationCtx") -> None:
-    """Mark what was going on when the server stopped as failed."""
+async def fail_interrupted(ctx: "MutationCtx") -> list[str]:
+    """Mark what was going on when the server stopped as failed; returns the imports' files."""
     message = "The server stopped in the middle; start again."
     imports: list[dict[str, Any]] = await ctx.db.system.query("_snapshot_imports").collect()
     exports: list[dict[str, Any]] = await ctx.db.system.query("_exports").collect()
-    for row in imports:
-        if row["state"]["state"] in UNFINISHED:
-            state = {"state": "failed", "error_message": message}
-            await ctx.db.patch(row["_id"], {"state": state})
+    interrupted = [row for row in imports if row["state"]["state"] in UNFINISHED]
+    for row in interrupted:
+        state = {"state": "failed", "error_message": message}
+        await ctx.db.patch(row["_id"], {"state": state})
     for row in exports:
         if row["state"] in {"requested", "in_progress"}:
             await ctx.db.patch(row["_id"], {"state": "failed", "error_message": message})
+    return [row["file"] for row in interrupted]
 
 
 @query
@@ -61,21 +70,34 @@ async def inspect(ctx: "QueryCtx", tables: list[str]) -> list[str]:
 
 
 @mutation
-async def clear_batch(ctx: "MutationCtx", table: str, limit: int) -> int:
-    """Delete up to `limit` documents; returns how many it were."""
-    documents: list[dict[str, Any]] = await ctx.db.query(table).take(limit)
+async def clear_batch(
+    ctx: "MutationCtx", table: str, limit: int, after: float = 0.0
+) -> float | None:
+    """Delete up to `limit` documents made at or after `after`, oldest first.
+
+    Returns where to go on, None if there were none: going on there instead of at the start does
+    not step over what is deleted already.
+    """
+    documents: list[dict[str, Any]] = (
+        await ctx.db.query(table)
+        .with_index("by_creation_time", lambda q: q.gte("_creationTime", after))
+        .take(limit)
+    )
     for document in documents:
         await ctx.db.delete(document["_id"])
-    return len(documents)
+    return documents[-1]["_creationTime"] if documents else None
 
 
 @mutation
-async def prepare(ctx: "MutationCtx", tables: list[Any], append: bool) -> None:
+async def prepare(ctx: "MutationCtx", tables: list[Any], mode: str) -> None:
     """Give tables the numbers that the ids of the documents to come are made of.
 
     A table that is missing is made with its number; an empty one with another number is made
     anew, with its indexes and validator. ApplicationError when that can't be.
     """
+    for table in tables if mode == "requireEmpty" else ():
+        if await ctx.db.query(table["name"]).first() is not None:
+            raise ApplicationError(f"There are documents in `{table['name']}` already.")
     found: list[dict[str, Any]] = await ctx.db.system.query("_tables").collect()
     rows = {row["name"]: row for row in found}
     moved = [
@@ -87,7 +109,7 @@ async def prepare(ctx: "MutationCtx", tables: list[Any], append: bool) -> None:
     for table in moved:
         row = rows.pop(table["name"], None)
         if row is not None:
-            await _require_movable(ctx, row, table["number"], append)
+            await _require_movable(ctx, row, table["number"])
             await ctx.db.delete(row["_id"])
             table["row"] = row
     taken = {row["number"]: name for name, row in rows.items()}
@@ -104,11 +126,9 @@ async def prepare(ctx: "MutationCtx", tables: list[Any], append: bool) -> None:
         await ctx.db.insert("_tables", {**_definition(name, table.get("row")), "number": number})
 
 
-async def _require_movable(
-    ctx: "MutationCtx", row: dict[str, Any], number: int, append: bool
-) -> None:
+async def _require_movable(ctx: "MutationCtx", row: dict[str, Any], number: int) -> None:
     name = row["name"]
-    if append or await ctx.db.query(name).first() is not None:
+    if await ctx.db.query(name).first() is not None:
         raise ApplicationError(
             f"The ids in the file belong to table number {number}, but `{name}` has number "
             f"{row['number']} and holds documents. Replace them, or leave the `_id`s out."
