@@ -7,6 +7,7 @@ sockets, in memory, or in the seeded simulation.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -282,6 +283,9 @@ class Engine:
         """Stop background work and close runner and log."""
         await self.mutations.close()
         await self.queries.close()
+        with suppress(UnavailableError):
+            # So that the next start loads one snapshot and replays nothing.
+            await self.fold()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)

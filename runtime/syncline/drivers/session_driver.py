@@ -97,7 +97,7 @@ class SessionDriver:
 
     def receive(self, text: str | bytes) -> None:
         """A text message came in."""
-        self._perform(self._machine.receive(text, self._now_ms()))
+        self._perform(self._machine.receive(text, self._now_ms(), self._engine.durable_ts))
 
     def pong(self) -> None:
         """The client answered a protocol ping."""
@@ -289,9 +289,12 @@ class SessionDriver:
 
     def _common_ts(self, plan: UpdatePlan) -> int | None:
         """The newest ts at which all results are valid and which the client may be shown."""
-        low, high = plan.minimum_ts, self._queries.matched
-        if low > self._engine.durable_ts:
-            return self._engine.durable_ts
+        durable = self._engine.durable_ts
+        if self._machine.max_observed_ts > durable:
+            # The client has seen another history: the machine closes the connection.
+            return durable
+        # What was answered since the plan was made counts too (architecture.md, rule 3).
+        low, high = max(plan.minimum_ts, self._machine.answered_ts), self._queries.matched
         for entry in self._watched.values():
             if entry.result is None:
                 return None

@@ -6,6 +6,7 @@ at start and again after every save, and stops cleanly on Ctrl-C.
 
 import asyncio
 import errno
+import hashlib
 import secrets
 import signal
 import socket
@@ -61,6 +62,11 @@ def deployment_secret(data: Path) -> bytes:
     return bytes.fromhex(path.read_text().strip())
 
 
+def _hash_seed(secret: bytes) -> int:
+    """One PYTHONHASHSEED per deployment: fixed, but not a public constant."""
+    return int.from_bytes(hashlib.sha256(b"hash seed" + secret).digest()[:4], "big")
+
+
 class DevServer:
     """One running `syncline dev`."""
 
@@ -80,31 +86,38 @@ class DevServer:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.set)
         postgres = EmbeddedPostgres(options.data)
-        conninfo = await asyncio.to_thread(postgres.start)
+        runner = ExecutorPool(options.executors, hash_seed=_hash_seed(secret))
+        bundles = BundleStore(options.data / "bundles")
         try:
-            engine = await self._start_engine(conninfo)
+            # Both take a moment and neither needs the other.
+            conninfo, _ = await asyncio.gather(
+                asyncio.to_thread(postgres.start), runner.load("", bundles.empty())
+            )
+            engine = await self._start_engine(conninfo, runner, bundles)
             try:
                 await self._serve(engine, postgres, secret)
             finally:
                 await engine.close()
         finally:
+            await runner.close()
             await asyncio.to_thread(postgres.stop)
             self._console.say("Stopped.")
             self._console.flush()
         return 0
 
-    async def _start_engine(self, conninfo: str) -> Engine:
-        options = self._options
+    async def _start_engine(
+        self, conninfo: str, runner: ExecutorPool, bundles: BundleStore
+    ) -> Engine:
         engine = Engine(
             name="local",
             log=PostgresLog(conninfo),
             documents=MemoryDocuments(),
             interest=MemoryInterest(),
-            runner=ExecutorPool(options.executors),
-            bundles=BundleStore(options.data / "bundles"),
+            runner=runner,
+            bundles=bundles,
             clock=SystemClock(),
             entropy=self._entropy,
-            url=f"http://{HOST}:{options.port}",
+            url=f"http://{HOST}:{self._options.port}",
         )
         engine.on_failure = self._failed
         await engine.start()

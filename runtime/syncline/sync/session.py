@@ -110,6 +110,16 @@ class Session:
         return tuple(self._state.requests.actions)
 
     @property
+    def max_observed_ts(self) -> int:
+        """The newest ts that the client had seen before it connected; 0 if none."""
+        return self._state.max_observed_ts
+
+    @property
+    def answered_ts(self) -> int:
+        """The newest ts named in a response: no later Transition may lie below it."""
+        return self._state.answered_ts
+
+    @property
     def computing(self) -> UpdatePlan | None:
         """The plan that waits for `finish_update`."""
         return self._state.computing
