@@ -39,9 +39,7 @@ class MessagePage(TypedDict):
 
 
 @query
-async def list(
-    ctx: QueryCtx, channel: ChannelId, paginationOpts: PaginationOptions
-) -> MessagePage:
+async def list(ctx: QueryCtx, channel: ChannelId, paginationOpts: PaginationOptions) -> MessagePage:
     """A page of a channel's messages, newest first."""
     messages = ctx.db.query("messages").with_index("by_channel", lambda q: q.eq("channel", channel))
     return await messages.order("desc").paginate(paginationOpts)
