@@ -40,6 +40,11 @@ from syncline.ports import (
 from syncline.ports import Documents as DocumentsPort
 
 
+RELOAD_ATTEMPTS_MAX = 100
+RELOAD_PAUSE_SECONDS = 0.1
+"""How long a log that can't be reached is waited for at start and after a reset; ours: 10 s."""
+
+
 class LoadableDocuments(DocumentsPort, Protocol):
     """A document store that lives in this process and is filled from the log at start."""
 
@@ -154,12 +159,22 @@ class Engine:
 
     async def _reload(self) -> None:
         """Documents from the snapshot, the tail from there to the durable head."""
+        attempts = 0
         while True:
-            loaded = await self._log.load()
-            await self._documents.fill(loaded)
-            self.replica.restart(loaded.position)
-            await self.replica.derive()
-            commits = await catch_up(self.replica, self._log, TAIL_REPLY_BYTES_MAX, lambda: None)
+            attempts += 1
+            try:
+                loaded = await self._log.load()
+                await self._documents.fill(loaded)
+                self.replica.restart(loaded.position)
+                await self.replica.derive()
+                commits = await catch_up(
+                    self.replica, self._log, TAIL_REPLY_BYTES_MAX, lambda: None
+                )
+            except UnavailableError:
+                if attempts == RELOAD_ATTEMPTS_MAX:
+                    raise
+                await asyncio.sleep(RELOAD_PAUSE_SECONDS)
+                continue
             if commits is not None:
                 return
 
