@@ -3,7 +3,6 @@
 Nothing of ours is in it: picows on uvloop, one frame header a connection.
 """
 
-import asyncio
 import sys
 
 import uvloop

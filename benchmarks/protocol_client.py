@@ -9,6 +9,7 @@ import struct
 import uuid
 from base64 import b64decode
 from collections.abc import Callable
+from typing import Any
 
 import orjson
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
@@ -82,10 +83,10 @@ class ProtocolClient(WSListener):
             case _:
                 pass
 
-    def _transition(self, message: dict[str, object]) -> None:
+    def _transition(self, message: dict[str, Any]) -> None:
         self.transitions += 1
-        ts = timestamp(message["endVersion"]["ts"])  # type: ignore[index]
-        for change in message["modifications"]:  # type: ignore[attr-defined]
+        ts = timestamp(message["endVersion"]["ts"])
+        for change in message["modifications"]:
             if change["type"] == "QueryUpdated":
                 self._callbacks[change["queryId"]](change["value"])
         waiting = []
@@ -96,8 +97,8 @@ class ProtocolClient(WSListener):
                 waiting.append((request, needed, value))
         self._answered = waiting
 
-    def _response(self, message: dict[str, object]) -> None:
-        request = int(message["requestId"])  # type: ignore[call-overload]
+    def _response(self, message: dict[str, Any]) -> None:
+        request = int(message["requestId"])
         if not message["success"]:
             self._pending.pop(request).set_exception(RuntimeError(str(message["result"])))
             return

@@ -6,13 +6,13 @@ async with Deployment("functions") as app:
 """
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Self, TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from syncline.drivers.answers import Answer, Caller
 from syncline.drivers.authentication import identity_attributes
@@ -140,7 +140,7 @@ class Deployment:
         return _value(answer)
 
     async def mutation(self, path: str, /, **arguments: object) -> Value:
-        """The result of a mutation, which is committed; CallFailedError or ApplicationError if not."""
+        """The result of a committed mutation; CallFailedError or ApplicationError if it fails."""
         answer = await self.engine.mutation(_path(path), _encode(arguments), self._caller)
         return _value(answer)
 
@@ -162,7 +162,9 @@ class Deployment:
         return other
 
     @asynccontextmanager
-    async def subscribe(self, path: str, /, **arguments: object) -> AsyncIterator[Subscription]:
+    async def subscribe(
+        self, path: str, /, **arguments: object
+    ) -> AsyncGenerator[Subscription, None]:
         """Follow a query as a client would; its results are collected while the block runs."""
         subscription = Subscription()
         watcher = _Collector(
