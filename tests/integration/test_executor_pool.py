@@ -373,6 +373,18 @@ def test_a_call_past_its_limit_fails_while_others_are_served(functions, sin):
     pooled(functions, test)
 
 
+@pytest.mark.parametrize("sin", ["spin", "stubborn", "regex"])
+def test_calls_that_came_with_one_past_its_limit_are_served_elsewhere(functions, sin):
+    async def test(pool):
+        stuck = asyncio.create_task(pool.run(a_call(f"bad:{sin}"), Shelf()))
+        others = [pool.run(a_call("good:echo", n=n), Shelf()) for n in range(40)]
+        assert [value(outcome) for outcome in await asyncio.gather(*others)] == list(range(40))
+        assert not stuck.done()
+        assert message(await stuck) == TIMED_OUT
+
+    pooled(functions, test)
+
+
 def test_an_interrupted_call_costs_its_process_nothing(functions):
     async def test(pool):
         before = pids(pool)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from syncline.errors import DeveloperError
+from syncline.limits import FUNCTION_GRACE_SECONDS, FUNCTION_SECONDS_MAX
 from syncline.local.executor_frames import (
     CATALOGS_KEPT,
     Broken,
@@ -45,6 +46,9 @@ from syncline.values import wire_json
 if TYPE_CHECKING:
     from syncline.schema.catalog import Catalog
 
+HELD_UP_SECONDS = 0.02
+"""A step that has lasted longer holds up the other calls of its process; usual ones take 0.1 ms."""
+
 _decode = msgspec.msgpack.Decoder(FromExecutor).decode
 
 
@@ -57,6 +61,10 @@ class ExecutorLost(Exception):  # noqa: N818 - says what happened to the process
         """The process went while it stepped this very call."""
         self.timed_out = timed_out
         """The watchdog ended it, because that step took too long."""
+
+
+class HeldUp(Exception):  # noqa: N818 - says what happened to the call
+    """The call waits behind another call's long step and had better run in another process."""
 
 
 class ExecutorError(RuntimeError):
@@ -96,6 +104,13 @@ class ExecutorLink(asyncio.Protocol):
     def calls(self) -> int:
         """How many calls it is busy with."""
         return len(self._waiting)
+
+    @property
+    def is_held_up(self) -> bool:
+        """A step has lasted so long that other calls had better go elsewhere: a hint."""
+        _, deadline = self._heartbeat.read()
+        longest = FUNCTION_SECONDS_MAX + FUNCTION_GRACE_SECONDS
+        return deadline != 0.0 and deadline - time.monotonic() < longest - HELD_UP_SECONDS
 
     async def connect(self) -> None:
         """Attach to the running event loop."""
@@ -170,6 +185,7 @@ class ExecutorLink(asyncio.Protocol):
 
         Raises:
             ExecutorLost: the process went meanwhile.
+            HeldUp: `let_go` was called while it waited.
             ExecutorError: a defect of ours.
         """
         self._numbers += 1
@@ -245,6 +261,15 @@ class ExecutorLink(asyncio.Protocol):
             return
         if (call, deadline) == self._heartbeat.read():
             self._lose(timed_out=True)
+
+    def let_go(self) -> None:
+        """Have the calls that wait behind a long step run elsewhere."""
+        stepping, deadline = self._heartbeat.read()
+        if (stepping, deadline) != self._heartbeat.read():
+            return
+        for number, future in self._waiting.items():
+            if number != stepping and not future.done():
+                future.set_exception(HeldUp())
 
     def stop(self) -> None:
         """Close the connection, upon which the process ends by itself; calls fail."""

@@ -1,9 +1,10 @@
 """Executor processes as the port FunctionRunner: routing, watching, replacing, running again.
 
-Each call goes to the process with the fewest calls. A process whose step does not end in time is
-killed: the call being stepped fails with the time limit's message, the others run again elsewhere,
-and a new process is started at once. A process that goes by itself is suspected of nothing but the
-call it was stepping, which fails when a second process has gone the same way.
+Each call goes to the process with the fewest calls, but not behind a step that takes long: calls
+that were there before are moved when the watchdog next looks. A process whose step does not end in
+time is killed: the call being stepped fails with the time limit's message, the others run again
+elsewhere, and a new process is started at once. A process that goes by itself is suspected of
+nothing but the call it was stepping, which fails when a second process has gone the same way.
 
 Running a call again is safe: nothing of it is visible before its outcome is.
 """
@@ -21,7 +22,7 @@ from syncline.errors import DeveloperError, UnavailableError
 from syncline.execution.determinism.time_limit import timeout_message
 from syncline.index.key_range import KeyRange, merge
 from syncline.local.executor_frames import Reads
-from syncline.local.executor_link import ExecutorLink, ExecutorLost
+from syncline.local.executor_link import ExecutorLink, ExecutorLost, HeldUp
 from syncline.ports import (
     BundleSpec,
     FunctionCall,
@@ -145,6 +146,8 @@ class ExecutorPool:
             try:
                 link = self._least_loaded() if self._links else await self._next_link()
                 return await link.run(call, reads, asked)
+            except HeldUp:
+                continue
             except ExecutorLost as lost:
                 if lost.timed_out and lost.was_stepping:
                     return _failed(call, timeout_message(), asked)
@@ -216,6 +219,10 @@ class ExecutorPool:
         """The watchdog: kills what is past its deadline, collects what has ended."""
         for link in list(self._links):
             link.look()
+        if any(link.is_settled and not link.is_held_up for link in self._links):
+            for link in self._links:
+                if link.is_held_up:
+                    link.let_go()
         self._ended = [process for process in self._ended if process.poll() is None]
         self._watch = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._look)
 
@@ -227,7 +234,12 @@ class ExecutorPool:
         return await self._waiting_for_link[-1]
 
     def _least_loaded(self) -> ExecutorLink:
-        return min(self._links, key=lambda link: (not link.is_settled, link.calls))
+        return min(self._links, key=_eagerness)
+
+
+def _eagerness(link: ExecutorLink) -> tuple[bool, bool, int]:
+    """How little speaks for giving a call to a process."""
+    return not link.is_settled, link.is_held_up, link.calls
 
 
 def _environment(hash_seed: int) -> dict[str, str]:
