@@ -39,7 +39,6 @@ from syncline.ports import (
 )
 from syncline.ports import Documents as DocumentsPort
 
-
 RELOAD_ATTEMPTS_MAX = 100
 RELOAD_PAUSE_SECONDS = 0.1
 """How long a log that can't be reached is waited for at start and after a reset; ours: 10 s."""
