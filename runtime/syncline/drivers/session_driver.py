@@ -40,7 +40,7 @@ from syncline.sync.session import (
 from syncline.values import wire_json
 
 STARVING_ATTEMPTS = 20
-"""Results that came in without a common ts before all queries are run at one exact ts."""
+"""Results a query that came in without a common ts before all are run at one exact ts."""
 
 UNSENT_BYTES_MAX = 256 * 1024
 """Bytes that the transport may hold back before a Transition counts as unsent; ours."""
@@ -219,6 +219,7 @@ class SessionDriver:
 
     def refreshed(self) -> None:
         """A watched query has a new result (queries.Watcher)."""
+        self._fruitless += 1
         shown = self._shown
         self._machine.invalidated(
             [
@@ -311,9 +312,15 @@ class SessionDriver:
             if not entry.is_valid_at(matched):
                 self._queries.refresh(entry)
         self._sessions.wait(self)
-        self._fruitless += 1
-        if self._fruitless > STARVING_ATTEMPTS and plan.minimum_ts <= matched:
+        if plan.minimum_ts <= matched and self._is_starving():
             self._exact = asyncio.get_running_loop().create_task(self._run_exactly(plan, matched))
+
+    def _is_starving(self) -> bool:
+        """All queries have results, again and again, but never at one ts."""
+        watched = self._watched.values()
+        if self._fruitless <= STARVING_ATTEMPTS * len(watched):
+            return False
+        return all(entry.result is not None for entry in watched)
 
     async def _run_exactly(self, plan: UpdatePlan, ts: int) -> None:
         results: dict[int, QueryResult] = {}
