@@ -1,6 +1,7 @@
 """The official npm client in Node against `syncline dev`: calls, live queries, errors, results."""
 
 import base64
+import re
 from typing import Any
 
 import pytest
@@ -178,6 +179,24 @@ def test_failed_mutation_takes_back_only_its_own_optimistic_update(run):
         ["good (sending)"],
         ["good"],
     ]
+
+
+def test_functions_that_never_end_are_stopped_and_harm_nobody_else(
+    node: StartProgram, own_server: DevServer, room: str
+):
+    with node("live_client", "offenders", own_server, room) as program:
+        events = program.finish()
+    errors = errors_of(events)
+    assert sorted(errors) == ["catastrophic", "endless", "stubborn"]
+    assert all("Function execution timed out" in error["message"] for error in errors.values())
+    after = only(events, "after")
+    print(f"mutations acknowledged meanwhile: {after['meanwhile']}")
+    assert min(after["meanwhile"].values()) > 30
+    for offence in errors:
+        ran = re.compile(rf"Q mistakes:{offence} .*cache miss")
+        own_server.wait_for_log(ran)
+        assert len(ran.findall(own_server.log)) == 1, "it was run again while it ran"
+    assert after["connections"] == [1, 1, 1]
 
 
 def test_failing_query_shows_its_error_and_recovers_when_data_changes(run):

@@ -1,5 +1,6 @@
 """Functions that fail, each in another way."""
 
+import re
 from typing import Any
 
 from syncline import ApplicationError, MutationCtx, QueryCtx, internal_query, mutation, query
@@ -50,3 +51,20 @@ async def secret(ctx: QueryCtx) -> str:
 async def endless(ctx: QueryCtx) -> None:
     while True:
         pass
+
+
+@query
+async def stubborn(ctx: QueryCtx) -> None:
+    """Catches whatever interrupts it and goes on."""
+    while True:
+        try:
+            while True:
+                pass
+        except BaseException:  # syncline: allow[catch-all] that is the mistake
+            continue
+
+
+@query
+async def catastrophic(ctx: QueryCtx) -> bool:
+    """Backtracks for ever inside the interpreter, where no exception can be raised."""
+    return re.fullmatch(r"(a+)+b", "a" * 64) is not None
