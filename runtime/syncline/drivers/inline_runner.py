@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from syncline.errors import UnavailableError
 from syncline.execution.function_call import Execution, NeedReads
 from syncline.ports import BundleSpec, FunctionCall, FunctionOutcome, SnapshotReads
-from syncline.registration.loader import load_bundle
+from syncline.registration.loader import load_bundle, unload_bundle
 
 if TYPE_CHECKING:
     from syncline.registration.registry import LoadedBundle
@@ -43,4 +43,7 @@ class InlineRunner:
         return step
 
     async def close(self) -> None:
-        """Nothing runs on its own."""
+        """Forget the bundles; nothing runs on its own."""
+        for bundle in self._bundles.values():
+            unload_bundle(bundle)
+        self._bundles.clear()

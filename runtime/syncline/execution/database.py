@@ -67,7 +67,7 @@ class DatabaseReader:
 
     def normalize_id(self, table: str, text: str, /) -> str | None:
         """The id, if `text` is one of a document of `table`; else None."""
-        decoded = decode_id(text)
+        decoded = decode_id(text) if isinstance(text, str) else None  # pyright: ignore[reportUnnecessaryIsInstance] # user input
         if decoded is None:
             return None
         info = self._transaction.table(table)

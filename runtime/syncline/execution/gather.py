@@ -6,7 +6,7 @@ to its end before the next argument goes on: sub-transactions never interleave, 
 take back its own writes alone.
 """
 
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Awaitable, Coroutine, Generator, Sequence
 
 from syncline.errors import DeveloperError
 from syncline.execution.calls import ContextCalls
@@ -48,12 +48,16 @@ async def gather(
 def _started(
     awaitables: Sequence[Awaitable[object]],
 ) -> dict[int, Generator[object, object, object]]:
-    for at, each in enumerate(awaitables):
-        if not isinstance(each, Awaitable):  # pyright: ignore[reportUnnecessaryIsInstance] # user input
-            raise DeveloperError(
-                "NotAwaitable",
-                f"ctx.gather takes awaitables; argument {at + 1} is a {type(each).__name__}.",
-            )
+    wrong = [at for at, each in enumerate(awaitables) if not isinstance(each, Awaitable)]  # pyright: ignore[reportUnnecessaryIsInstance] # user input
+    if wrong:
+        for each in awaitables:
+            if isinstance(each, Coroutine):
+                each.close()
+        raise DeveloperError(
+            "NotAwaitable",
+            f"ctx.gather takes awaitables; argument {wrong[0] + 1} is of type "
+            f"{type(awaitables[wrong[0]]).__name__}.",
+        )
     return {at: each.__await__() for at, each in enumerate(awaitables)}
 
 
