@@ -95,10 +95,14 @@ TAIL_REPLY_BYTES_MAX = 8 * 2**20
 """Bytes of commits in one reply of the log. [S] a tenth of a second's work to decode"""
 TAIL_SECONDS = 300
 """Seconds that snapshots stay readable in memory. [C] 6.8: the reference keeps 4 minutes"""
-TAIL_BYTES_MAX = 256 * 2**20
-"""Bytes of recent changes held in memory; older snapshots go first. [S] half of a small machine"""
+TAIL_BYTES_MAX = 96 * 2**20
+"""Bytes of recent changes held in memory; older snapshots go first. [S] a small machine's share"""
 FOLD_INTERVAL_SECONDS = 5.0
 """Seconds between two folds of the log into its snapshot. [S] bounds what a restart replays"""
+HISTORY_DAYS = 30
+"""Days that old versions stay in the log, for time travel and audit. [S] architecture.md"""
+REQUEST_RECORD_DAYS = 14
+"""Days that outcomes stay recorded under their request ids. [C] 1.7: the reference's retention"""
 FOLD_COMMITS_MAX = 2000
 """Commits folded in one step. [S] a few tens of milliseconds in Postgres"""
 

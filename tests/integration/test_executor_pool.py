@@ -504,13 +504,14 @@ def test_a_replaced_process_knows_every_version(functions, tmp_path):
     pooled(functions, test, executors=1)
 
 
-def test_old_versions_are_let_go(functions):
+def test_old_versions_are_let_go_and_loaded_again_when_called(functions):
     async def test(pool):
         for n in range(BUNDLES_KEPT):
             await pool.load(f"later{n}", functions.folder)
-        with pytest.raises(UnavailableError, match="version one are not loaded"):
-            await pool.run(a_call("good:echo"), Shelf())
-        assert value(await pool.run(a_call("good:echo", bundle="later0"), Shelf())) == 0
+        assert value(await pool.run(a_call("good:echo"), Shelf())) == 0
+        assert value(await pool.run(a_call("good:echo", bundle="later3"), Shelf())) == 0
+        with pytest.raises(UnavailableError, match="version never are not loaded"):
+            await pool.run(a_call("good:echo", bundle="never"), Shelf())
 
     pooled(functions, test)
 

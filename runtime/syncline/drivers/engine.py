@@ -25,6 +25,8 @@ from syncline.errors import CorruptionError, UnavailableError
 from syncline.limits import (
     FOLD_COMMITS_MAX,
     FOLD_INTERVAL_SECONDS,
+    HISTORY_DAYS,
+    REQUEST_RECORD_DAYS,
     TAIL_BYTES_MAX,
     TAIL_REPLY_BYTES_MAX,
     TAIL_SECONDS,
@@ -38,6 +40,8 @@ from syncline.ports import (
     Log,
 )
 from syncline.ports import Documents as DocumentsPort
+
+_DAY_NS = 86_400 * 10**9
 
 RELOAD_ATTEMPTS_MAX = 100
 RELOAD_PAUSE_SECONDS = 0.1
@@ -207,8 +211,17 @@ class Engine:
             await asyncio.sleep(FOLD_INTERVAL_SECONDS)
             try:
                 await self.fold()
+                await self._prune()
             except UnavailableError:
                 continue
+
+    async def _prune(self) -> None:
+        """Let go of history and request records past their retention, a small step at a time."""
+        now = self.clock.now_ns()
+        await self._log.prune(
+            keep_after=now - HISTORY_DAYS * _DAY_NS,
+            records_before=now - REQUEST_RECORD_DAYS * _DAY_NS,
+        )
 
     async def fold(self) -> None:
         """Move what is durable into the log's snapshot and forget the oldest part of the tail."""

@@ -5,7 +5,9 @@ The durable part moves forward only; speculative layers lie on top of it and may
 ts at which they changed, so every call sees those of its own snapshot.
 """
 
+import asyncio
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
@@ -102,6 +104,8 @@ class Replica:
     def __init__(self, documents: Documents, tail: Tail, position: Position) -> None:
         self.documents = documents
         self.tail = tail
+        self._sizes: deque[tuple[int, int]] = deque()
+        self._tail_bytes = 0
         self.durable = position
         self.reader = SnapshotReader(documents, tail)
         self._catalogs = Timeline(position.ts, Catalog.from_rows([], 0))
@@ -110,6 +114,8 @@ class Replica:
     def restart(self, position: Position) -> None:
         """Begin again at `position`, up to which the documents have been filled."""
         self.tail = Tail(position.ts)
+        self._sizes.clear()
+        self._tail_bytes = 0
         self.reader = SnapshotReader(self.documents, self.tail)
         self.durable = position
 
@@ -144,6 +150,9 @@ class Replica:
     def add(self, commit: Commit) -> None:
         """Put a commit, speculative or durable, on top."""
         self.tail.append(commit)
+        size = sum(len(change.after or b"") + _CHANGE_BYTES for change in commit.changes)
+        self._sizes.append((commit.ts, size))
+        self._tail_bytes += size
         system = [change for change in commit.changes if change.table in _SYSTEM]
         if not system:
             return
@@ -160,6 +169,8 @@ class Replica:
         """Drop every speculative layer newer than `ts`."""
         assert ts >= self.durable.ts, "a durable commit can't be dropped"
         self.tail.truncate(ts)
+        while self._sizes and self._sizes[-1][0] > ts:
+            self._tail_bytes -= self._sizes.pop()[1]
         self._catalogs.truncate(ts)
         self._deployments.truncate(ts)
 
@@ -172,20 +183,29 @@ class Replica:
 
     async def shorten(self, before: int, bytes_max: int) -> None:
         """Shorten the tail to snapshots from `before` on, and to `bytes_max` of documents."""
-        size = 0
-        for commit in reversed(self.tail.changes_since(self.tail.floor)):
-            size += sum(len(change.after or b"") + _CHANGE_BYTES for change in commit.changes)
-            if size > bytes_max:
-                before = max(before, commit.ts)
-                break
-        before = min(before, self.durable.ts)
-        if before <= self.tail.floor:
-            return
+        while self._sizes and (self._sizes[0][0] <= before or self._tail_bytes > bytes_max):
+            last = self._sizes[0][0]
+            for _ in range(min(_FORGOTTEN_AT_ONCE, len(self._sizes))):
+                ts, size = self._sizes[0]
+                if ts > self.durable.ts or (ts > before and self._tail_bytes <= bytes_max):
+                    break
+                self._sizes.popleft()
+                self._tail_bytes -= size
+                last = ts
+            if last > self.durable.ts:
+                return
+            await self._forget(last)
+            await asyncio.sleep(0)
+
+    async def _forget(self, before: int) -> None:
         self.tail.forget(before)
         self._catalogs.forget(before)
         self._deployments.forget(before)
         await self.documents.collect_tombstones(before)
 
+
+_FORGOTTEN_AT_ONCE = 200
+"""Commits forgotten between two turns of the event loop; ours: about 2 ms."""
 
 _CHANGE_BYTES = 1000
 """What a change costs in the tail besides its document, measured with three keys."""

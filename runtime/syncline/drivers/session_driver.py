@@ -7,8 +7,9 @@ and at or past whatever the session has been promised, so that each Transition i
 """
 
 import asyncio
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
@@ -67,6 +68,26 @@ class Socket(Protocol):
         ...
 
 
+_T = TypeVar("_T", bound="SessionDriver")
+_P = ParamSpec("_P")
+
+
+def _guarded(step: Callable[Concatenate[_T, _P], None]) -> Callable[Concatenate[_T, _P], None]:
+    """A step whose failure, a mistake of ours, ends its own connection and nobody else's.
+
+    The client reconnects and starts over (convex-protocol 1.6).
+    """
+
+    @wraps(step)
+    def guarded(self: _T, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            step(self, *args, **kwargs)
+        except Exception as error:
+            self.fail(error)
+
+    return guarded
+
+
 class SessionDriver:
     """One live connection of this process; a Watcher of the queries that it shows."""
 
@@ -95,6 +116,7 @@ class SessionDriver:
 
     # What happens to the connection
 
+    @_guarded
     def receive(self, text: str | bytes) -> None:
         """A text message came in."""
         self._perform(self._machine.receive(text, self._now_ms(), self._engine.durable_ts))
@@ -103,10 +125,18 @@ class SessionDriver:
         """The client answered a protocol ping."""
         self._machine.pong_received(self._now_ms())
 
+    @_guarded
     def tick(self, now_ms: int) -> None:
         """Time passes: Ping, idle close, transitions that have left meanwhile."""
         self._report_sent()
         self._perform(self._machine.tick(now_ms))
+
+    def fail(self, error: Exception) -> None:
+        """Something of ours went wrong: report it and close the connection."""
+        context = {"message": "A session failed", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
+        self._machine.close(1011, "InternalServerError")
+        self._socket.close(1011, "InternalServerError")
 
     def end(self, code: int, reason: str) -> None:
         """Close from the server's side."""
@@ -147,6 +177,7 @@ class SessionDriver:
         if effect.transitions:
             self._unsent.append(effect)
 
+    @_guarded
     def flush(self) -> None:
         """Send what was queued; called by Sessions once per turn of the loop."""
         self._socket.flush()
@@ -178,6 +209,7 @@ class SessionDriver:
             maybe_resent=effect.maybe_resent,
         )
 
+    @_guarded
     def _answer_mutation(self, request_id: int, answer: Answer) -> None:
         if not self._machine.is_closed:
             result = _call_result(answer)
@@ -217,6 +249,7 @@ class SessionDriver:
 
     # Updates
 
+    @_guarded
     def refreshed(self) -> None:
         """A watched query has a new result (queries.Watcher)."""
         self._fruitless += 1
@@ -231,6 +264,7 @@ class SessionDriver:
         if self._machine.wants_update or self._machine.computing is not None:
             self._sessions.schedule(self)
 
+    @_guarded
     def moved(self, entry: Entry) -> None:
         """A watched query goes on under another key: watch it anew (queries.Watcher)."""
         for query_id, watched in list(self._watched.items()):
@@ -238,6 +272,7 @@ class SessionDriver:
                 self._watch(self._specs[query_id])
         self.refreshed()
 
+    @_guarded
     def update(self) -> None:
         """Begin and finish what update can be finished now; called by Sessions."""
         machine = self._machine

@@ -81,6 +81,7 @@ class ExecutorPool:
         self._links: list[ExecutorLink] = []
         self._ended: list[subprocess.Popen[bytes]] = []
         self._bundles: dict[str, _Bundle] = {}
+        self._folders: dict[str, Path] = {}
         self._connecting: set[asyncio.Task[None]] = set()
         self._waiting_for_link: list[asyncio.Future[ExecutorLink]] = []
         self._timers: set[asyncio.TimerHandle] = set()
@@ -102,6 +103,7 @@ class ExecutorPool:
         self._start()
         spec = await self._load_in_one(bundle, folder)
         self._bundles[bundle] = _Bundle(folder, spec)
+        self._folders[bundle] = folder
         others = [link.load(bundle, folder) for link in self._links if not link.knows(bundle)]
         try:
             for loaded in others:
@@ -114,6 +116,15 @@ class ExecutorPool:
         while len(self._bundles) > BUNDLES_KEPT:
             self._unload(next(iter(self._bundles)))
         return spec
+
+    async def _load_again(self, bundle: str) -> None:
+        """A version that made room for newer ones, which then did not come to serve."""
+        folder = self._folders.get(bundle)
+        if folder is None:
+            raise UnavailableError(
+                "BundleNotLoaded", f"The functions of version {bundle} are not loaded."
+            )
+        await self.load(bundle, folder)
 
     async def _load_in_one(self, bundle: str, folder: Path) -> BundleSpec:
         for _ in range(RUNS_MAX):
@@ -137,9 +148,7 @@ class ExecutorPool:
             UnavailableError: no process is there to run it, or they keep going away.
         """
         if call.bundle not in self._bundles:
-            raise UnavailableError(
-                "BundleNotLoaded", f"The functions of version {call.bundle} are not loaded."
-            )
+            await self._load_again(call.bundle)
         suspicions = 0
         for _ in range(RUNS_MAX):
             asked: list[Reads] = []
@@ -219,7 +228,7 @@ class ExecutorPool:
         """The watchdog: kills what is past its deadline, collects what has ended."""
         for link in list(self._links):
             link.look()
-        if any(link.is_settled and not link.is_held_up for link in self._links):
+        if not all(link.is_held_up for link in self._links):
             for link in self._links:
                 if link.is_held_up:
                     link.let_go()
@@ -239,7 +248,7 @@ class ExecutorPool:
 
 def _eagerness(link: ExecutorLink) -> tuple[bool, bool, int]:
     """How little speaks for giving a call to a process."""
-    return not link.is_settled, link.is_held_up, link.calls
+    return link.is_held_up, not link.is_settled, link.calls
 
 
 def _environment(hash_seed: int) -> dict[str, str]:
