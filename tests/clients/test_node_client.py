@@ -181,22 +181,20 @@ def test_failed_mutation_takes_back_only_its_own_optimistic_update(run):
     ]
 
 
-def test_functions_that_never_end_are_stopped_and_harm_nobody_else(
-    node: StartProgram, own_server: DevServer, room: str
+@pytest.mark.parametrize("offence", ["endless", "stubborn", "catastrophic"])
+def test_function_that_never_ends_is_stopped_and_harms_nobody_else(
+    node: StartProgram, own_server: DevServer, room: str, offence: str
 ):
-    with node("live_client", "offenders", own_server, room) as program:
+    with node("live_client", f"offender:{offence}", own_server, room) as program:
         events = program.finish()
-    errors = errors_of(events)
-    assert sorted(errors) == ["catastrophic", "endless", "stubborn"]
-    assert all("Function execution timed out" in error["message"] for error in errors.values())
+    assert "Function execution timed out" in errors_of(events)[offence]["message"]
     after = only(events, "after")
-    print(f"mutations acknowledged meanwhile: {after['meanwhile']}")
-    assert min(after["meanwhile"].values()) > 30
-    for offence in errors:
-        ran = re.compile(rf"Q mistakes:{offence} .*cache miss")
-        own_server.wait_for_log(ran)
-        assert len(ran.findall(own_server.log)) == 1, "it was run again while it ran"
+    print(f"mutations acknowledged meanwhile: {after['written']}")
+    assert after["written"] > 20
     assert after["connections"] == [1, 1, 1]
+    ran = re.compile(rf"Q mistakes:{offence} .*cache miss")
+    own_server.wait_for_log(ran)
+    assert len(ran.findall(own_server.log)) == 1, "it was run again while it ran"
 
 
 def test_failing_query_shows_its_error_and_recovers_when_data_changes(run):

@@ -13,10 +13,11 @@ export function emit(event, fields = {}) {
   process.stdout.write(JSON.stringify({ event, ...fields }) + "\n");
 }
 
-/** Run the scenario that the command line names. */
+/** Run the scenario that the command line names, as `name` or `name:argument`. */
 export async function main(scenarios) {
   const [name, url, room, adminKey] = process.argv.slice(2);
-  await scenarios[name]({ url, room, adminKey });
+  const [scenario, argument] = name.split(":");
+  await scenarios[scenario]({ url, room, adminKey }, argument);
 }
 
 /** What a test wants to know of an error. */
