@@ -5,10 +5,12 @@ without log, processes or time.
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from syncline.commit.record import DocumentChange
+from syncline.execution.determinism.rerun_check import CheckedRun
 from syncline.execution.function_call import Execution, NeedReads
 from syncline.ports import FunctionCall, FunctionOutcome, Page, RangeRead, Row
 from syncline.registration.loader import load_bundle
@@ -60,6 +62,8 @@ class World:
     entries: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
     catalog: Catalog = field(default_factory=lambda: Catalog.from_rows([], 0))
     ts: int = 1
+    is_checked: bool = False
+    """Make each run twice and fail it if the two differ."""
     batches: list[tuple[RangeRead, ...]] = field(default_factory=list)
     """The reads of the newest run, one batch a step."""
 
@@ -108,7 +112,8 @@ class World:
             request_id="0" * 16,
         )
         self.batches = []
-        execution = Execution(call, self.bundle)
+        start = partial(Execution, call, self.bundle)
+        execution = CheckedRun[NeedReads](start) if self.is_checked else start()
         step = execution.step(None)
         while isinstance(step, NeedReads):
             self.batches.append(step.reads)

@@ -60,6 +60,16 @@ async def script(ctx: MutationCtx, operations: list[Any], fails: bool = False) -
         raise ApplicationError(results)
     return results
 
+async def tolerant(ctx, operations, fails):
+    try:
+        return await ctx.run_mutation(script, operations=operations, fails=fails)
+    except ApplicationError as error:
+        return error.data
+
+@mutation
+async def at_once(ctx: MutationCtx, scripts: list[Any]) -> list[Any]:
+    return await ctx.gather(*[tolerant(ctx, each[0], each[1]) for each in scripts])
+
 @query
 async def reading(ctx: QueryCtx, operation: list[Any]) -> Any:
     return await read(ctx, *operation[1:])

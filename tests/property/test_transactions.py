@@ -65,6 +65,16 @@ def test_a_failed_nested_mutation_leaves_no_trace(bundle, stored, before, inner,
     assert (results, changes) == run(*before, *after)
 
 
+@given(STORED, st.lists(st.tuples(SCRIPTS, st.booleans()).map(list), max_size=4))
+def test_gathered_nested_mutations_do_what_they_do_one_after_the_other(bundle, stored, scripts):
+    world, model = a_world(bundle), Model()
+    world.mutate("scripts:script", operations=stored)
+    model.script(stored)
+    expected = [model.script(operations, fails=fails) for operations, fails in scripts]
+    assert world.mutate("scripts:at_once", scripts=scripts) == expected
+    assert [each["n"] for each in world.documents("t")] == [each["n"] for each in model.documents]
+
+
 @given(STORED, SCRIPTS)
 def test_changes_are_one_a_document_and_name_the_stored_version(bundle, stored, script):
     world = a_world(bundle)

@@ -15,7 +15,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
     made: list[World] = []
 
     def make(**sources: str) -> World:
-        made.append(World(bundle_of(tmp_path / "functions", **sources)))
+        made.append(World(bundle_of(tmp_path / "functions", **sources), is_checked=True))
         return made[-1]
 
     yield make
