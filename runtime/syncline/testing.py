@@ -5,6 +5,7 @@ async with Deployment("functions") as app:
     assert [t["_id"] for t in await app.query("tasks:get")] == [task]
 """
 
+import asyncio
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -70,7 +71,10 @@ class _SeededEntropy:
 
 
 class Subscription:
-    """A live query: `results` holds every result so far, newest last."""
+    """A live query: `results` holds every result so far, newest last.
+
+    When a mutation or push of the deployment has returned, the results show it.
+    """
 
     def __init__(self) -> None:
         self.results: list[Value] = []
@@ -96,6 +100,7 @@ class Deployment:
         self._bundles = tempfile.TemporaryDirectory(prefix="syncline-testing-")
         self._caller = Caller(is_admin=True)
         self._engine: Engine | None = None
+        self._collectors: list[_Collector] = []
 
     @property
     def engine(self) -> Engine:
@@ -142,7 +147,15 @@ class Deployment:
     async def mutation(self, path: str, /, **arguments: object) -> Value:
         """The result of a committed mutation; CallFailedError or ApplicationError if it fails."""
         answer = await self.engine.mutation(_path(path), _encode(arguments), self._caller)
+        await self._show(answer.ts)
         return _value(answer)
+
+    async def _show(self, ts: int) -> None:
+        """Wait until every subscription has its result at `ts`."""
+        while self.engine.latest_ts() < ts:
+            await asyncio.sleep(0)
+        for collector in tuple(self._collectors):
+            await collector.settled()
 
     def as_user(
         self, subject: str, /, *, issuer: str = "https://test.invalid", **claims: object
@@ -171,9 +184,11 @@ class Deployment:
             self.engine, subscription, _path(path), _encode(arguments), self._caller
         )
         await watcher.start()
+        self._collectors.append(watcher)
         try:
             yield subscription
         finally:
+            self._collectors.remove(watcher)
             watcher.stop()
 
     async def advance(self, *, seconds: float) -> None:
@@ -182,7 +197,9 @@ class Deployment:
 
     async def push(self, functions: str | Path | None = None) -> PushReport:
         """Deploy the folder again, or another one."""
-        return await self.engine.push(Path(functions) if functions else self._functions)
+        report = await self.engine.push(Path(functions) if functions else self._functions)
+        await self._show(self.engine.durable_ts)
+        return report
 
 
 class _Collector:
@@ -216,6 +233,11 @@ class _Collector:
         self._seen = result
         self._journal = result.journal
         self._into.results.append(_value(answer))
+
+    async def settled(self) -> None:
+        """Wait until no run of the query is under way."""
+        while (running := self._entry.running) is not None:
+            await asyncio.shield(running)
 
     def moved(self, entry: object) -> None:
         self._engine.queries.unwatch(self._entry, self)
