@@ -65,6 +65,28 @@ def answer_of(outcome: FunctionOutcome, ts: int, request_id: str, *, redact: boo
     return Answer(ts, None, message, outcome.error.data, lines)
 
 
+COULD_NOT_COMPLETE = "Your request couldn't be completed. Try again later."
+"""What clients are told of a failure of ours (convex-protocol 3.2)."""
+
+
+def failed_outcome(text: str, *, read_time: bool = False) -> FunctionOutcome:
+    """The outcome of a call that did not run to its end; with `read_time` it is soon run again."""
+    return FunctionOutcome(
+        value=None,
+        error=FunctionError(text, is_server_made=True, data=None),
+        log_lines=(),
+        read_ranges=(),
+        changes=(),
+        journal=None,
+        read_identity=False,
+        read_time=read_time,
+        read_random=False,
+        documents_read=0,
+        bytes_read=0,
+        own_seconds=0.0,
+    )
+
+
 def encode_outcome(answer: Answer) -> bytes:
     """The recorded form: JSON {"value"} or {"error", "errorData"?}, and "logLines"."""
     parts: list[bytes] = []

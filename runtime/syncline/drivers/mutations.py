@@ -14,7 +14,15 @@ from typing import Any
 import orjson
 
 from syncline.commit.record import Conflict, Duplicate, Refused
-from syncline.drivers.answers import Answer, Caller, answer_of, decode_outcome, encode_outcome
+from syncline.drivers.answers import (
+    COULD_NOT_COMPLETE,
+    Answer,
+    Caller,
+    answer_of,
+    decode_outcome,
+    encode_outcome,
+    failed_outcome,
+)
 from syncline.drivers.committer import Committer, Done, Draft, Rerun, Settled
 from syncline.drivers.contention import Contention
 from syncline.drivers.log_events import LogEvent, LogStream
@@ -25,7 +33,6 @@ from syncline.ports import (
     Clock,
     Entropy,
     FunctionCall,
-    FunctionError,
     FunctionOutcome,
     FunctionRunner,
     Log,
@@ -111,9 +118,7 @@ class Mutations:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._leave(job)
-            job.reply(
-                self._server_error(job, "Your request couldn't be completed. Try again later.")
-            )
+            job.reply(self._server_error(job, COULD_NOT_COMPLETE))
             raise error
 
     async def close(self) -> None:
@@ -263,20 +268,7 @@ class Mutations:
         text = describe_conflict(self._replica, job.path, job.conflict)
         message = f"[Request ID: {job.request_id}] Server Error\n{text}"
         answer = Answer(0, None, message, conflict=True)
-        outcome = FunctionOutcome(
-            value=None,
-            error=FunctionError(text, is_server_made=True, data=None),
-            log_lines=(),
-            read_ranges=(),
-            changes=(),
-            journal=None,
-            read_identity=False,
-            read_time=False,
-            read_random=False,
-            documents_read=0,
-            bytes_read=0,
-            own_seconds=0.0,
-        )
+        outcome = failed_outcome(text)
         call = self._call(job, self._committer.begin_ts)
         draft = Draft(
             self._committer.epoch,

@@ -9,12 +9,18 @@ others are a cache and forgotten when touched or when they have become too many.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from syncline.commit.record import Commit
-from syncline.drivers.answers import Answer, Caller, answer_of
+from syncline.drivers.answers import (
+    COULD_NOT_COMPLETE,
+    Answer,
+    Caller,
+    answer_of,
+    failed_outcome,
+)
 from syncline.drivers.log_events import LogEvent, LogStream
 from syncline.drivers.replica import Replica
 from syncline.errors import UnavailableError
@@ -114,7 +120,6 @@ class Queries:
         """Every commit up to this ts has been matched with the interests (protocols.md rule 17)."""
         self.executions = 0
         """How often a query function was run: for tests and benchmarks."""
-        self.on_failure: Callable[[BaseException], None] = _raise
 
     def key_of(
         self, path: str, arguments: bytes, caller: Caller, journal: str | None, ts: int
@@ -206,9 +211,14 @@ class Queries:
             entry.running = asyncio.get_running_loop().create_task(self._run(entry))
             entry.running.add_done_callback(self._check)
 
+    def _report(self, error: BaseException) -> None:
+        """A mistake of ours: say so; the query fails, and nothing else."""
+        context = {"message": "A query could not be run", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
+
     def _check(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.on_failure(error)
+            self._report(error)
 
     async def _run(self, entry: Entry) -> None:
         try:
@@ -219,6 +229,9 @@ class Queries:
                 except UnavailableError:
                     await asyncio.sleep(0.01)
                     continue
+                except Exception as error:
+                    self._report(error)
+                    outcome = failed_outcome(COULD_NOT_COMPLETE, read_time=True)
                 if outcome.read_identity and entry.key.identity is None:
                     await self._split(entry, outcome, ts)
                     return
@@ -386,7 +399,3 @@ class Queries:
         if self._entries.get(entry.key) is entry:
             del self._entries[entry.key]
         self._interest.unregister(entry)
-
-
-def _raise(error: BaseException) -> None:
-    raise error

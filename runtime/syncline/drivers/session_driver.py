@@ -9,19 +9,17 @@ and at or past whatever the session has been promised, so that each Transition i
 import asyncio
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
 from syncline.drivers.answers import ANONYMOUS, Answer, Caller
 from syncline.drivers.authentication import (
     AuthenticationError,
-    Authenticator,
     identity_attributes,
 )
-from syncline.drivers.engine import Engine
 from syncline.drivers.queries import Entry
-from syncline.errors import CallerError
+from syncline.errors import CallerError, UnavailableError
 from syncline.function_path import parse
 from syncline.sync.client_kind import ClientKind
 from syncline.sync.session import (
@@ -39,6 +37,9 @@ from syncline.sync.session import (
     VerifyToken,
 )
 from syncline.values import wire_json
+
+if TYPE_CHECKING:
+    from syncline.drivers.sessions import Sessions
 
 STARVING_ATTEMPTS = 20
 """Results a query that came in without a common ts before all are run at one exact ts."""
@@ -359,11 +360,27 @@ class SessionDriver:
 
     async def _run_exactly(self, plan: UpdatePlan, ts: int) -> None:
         results: dict[int, QueryResult] = {}
-        for query_id, entry in list(self._watched.items()):
-            exact = entry if entry.is_valid_at(ts) else await self._queries.exact(entry, ts)
-            assert exact.result is not None
-            results[query_id] = exact.result
-        self._exact = None
+        try:
+            for query_id, entry in list(self._watched.items()):
+                exact = entry if entry.is_valid_at(ts) else await self._queries.exact(entry, ts)
+                assert exact.result is not None
+                results[query_id] = exact.result
+        except UnavailableError:
+            # That ts is out of retention by now: begin anew at a later one.
+            self._sessions.schedule(self)
+            return
+        except Exception as error:
+            self.fail(error)
+            return
+        finally:
+            self._exact = None
+        if self._machine.computing is plan and ts >= self._machine.answered_ts:
+            self._show(plan, ts, results)
+        else:
+            self._sessions.schedule(self)
+
+    @_guarded
+    def _show(self, plan: UpdatePlan, ts: int, results: dict[int, QueryResult]) -> None:
         self._finish(plan, ts, results)
 
     def _finish(self, plan: UpdatePlan, ts: int, results: dict[int, QueryResult]) -> None:
@@ -393,83 +410,3 @@ def _call_result(answer: Answer) -> CallResult:
         answer.log_lines,
         recorded=answer.recorded,
     )
-
-
-class Sessions:
-    """All live connections: who has an update to make, and the passing of time."""
-
-    def __init__(self, engine: Engine, authenticator: Authenticator) -> None:
-        self.engine = engine
-        self.authenticator = authenticator
-        self._live: dict[SessionDriver, None] = {}
-        self._due: dict[SessionDriver, None] = {}
-        self._waiting: dict[SessionDriver, None] = {}
-        self._unflushed: dict[SessionDriver, None] = {}
-        self._is_scheduled = False
-        engine.on_matched(self._matched)
-
-    def __len__(self) -> int:
-        return len(self._live)
-
-    def open(
-        self, client: ClientKind, socket: Socket, limits: SessionLimits | None = None
-    ) -> SessionDriver:
-        """A new connection."""
-        driver = SessionDriver(self, client, socket, limits)
-        self._live[driver] = None
-        return driver
-
-    def remove(self, driver: SessionDriver) -> None:
-        """The connection is gone."""
-        self._live.pop(driver, None)
-        self._due.pop(driver, None)
-        self._waiting.pop(driver, None)
-        self._unflushed.pop(driver, None)
-
-    def schedule(self, driver: SessionDriver) -> None:
-        """The session has an update to make, after everything that happens in this step."""
-        self._due[driver] = None
-        self._schedule_turn()
-
-    def flush_later(self, driver: SessionDriver) -> None:
-        """The session has queued messages: a response and its Transition leave as one write."""
-        self._unflushed[driver] = None
-        self._schedule_turn()
-
-    def _schedule_turn(self) -> None:
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            asyncio.get_running_loop().call_soon(self._take_turn)
-
-    def _take_turn(self) -> None:
-        self._is_scheduled = False
-        due, self._due = self._due, {}
-        for driver in due:
-            driver.update()
-            # At once, so that the first of many subscribers need not wait for the last.
-            if driver in self._unflushed:
-                del self._unflushed[driver]
-                driver.flush()
-        unflushed, self._unflushed = self._unflushed, {}
-        for driver in unflushed:
-            driver.flush()
-
-    def wait(self, driver: SessionDriver) -> None:
-        """The session's update waits for results or for the matched watermark."""
-        self._waiting[driver] = None
-
-    def _matched(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for driver in waiting:
-            self.schedule(driver)
-
-    def tick(self) -> None:
-        """Let time pass for every connection; call it about once a second."""
-        now_ms = self.engine.clock.now_ns() // 1_000_000
-        for driver in list(self._live):
-            driver.tick(now_ms)
-
-    def close_all(self, code: int, reason: str) -> None:
-        """The server stops."""
-        for driver in list(self._live):
-            driver.end(code, reason)

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from syncline.drivers.admin_key import admin_key
 from syncline.drivers.engine import Engine
-from syncline.drivers.session_driver import Sessions
+from syncline.drivers.sessions import Sessions
 from syncline.errors import CallerError
 from syncline.local.bundle_store import BundleStore
 from syncline.local.console import DevConsole
@@ -141,10 +141,8 @@ class DevServer:
             self._console.say(f"Syncline is running at {engine.url}", important=True)
             self._console.say(f"Admin key: {admin_key(engine.name, secret)}")
             engine.on_log(self._console.call)
-            await push_and_report(engine, options.functions, self._console)
             self._start(self._supervise(postgres))
-            if options.watch:
-                self._start(watch(engine, options.functions, self._console, self._stop))
+            self._start(self._deploy(engine))
             await self._stop.wait()
         finally:
             for task in self._tasks:
@@ -153,8 +151,21 @@ class DevServer:
             await runner.cleanup()
             await api.close()
 
+    async def _deploy(self, engine: Engine) -> None:
+        """Push the functions, and again after every save."""
+        options = self._options
+        await push_and_report(engine, options.functions, self._console)
+        if options.watch:
+            await watch(engine, options.functions, self._console, self._stop)
+
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.get_running_loop().create_task(work))
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed(error)
 
     async def _supervise(self, postgres: EmbeddedPostgres) -> None:
         """Start Postgres again when it died; the log reconnects by itself."""

@@ -8,7 +8,8 @@ from typing import cast
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from syncline.drivers.http_api import HttpApi
-from syncline.drivers.session_driver import SessionDriver, Sessions
+from syncline.drivers.session_driver import SessionDriver
+from syncline.drivers.sessions import Sessions
 from syncline.errors import CallerError
 from syncline.limits import CLIENT_MESSAGE_BYTES_MAX
 from syncline.local.connection import Outbox
