@@ -1,7 +1,7 @@
 """The Python in README and docs: all of it compiles, and complete files are pushed and run.
 
-A block whose first line is `# functions/name.py` (or `# tests/test_name.py`) is a file of the page's
-own project; `, continued` after the name adds to it.
+A block whose first line is `# functions/name.py` (or `# tests/test_name.py`) is a file of the
+page's own project; `, continued` after the name adds to it.
 """
 
 import ast
@@ -17,6 +17,8 @@ from tests.architecture.source_tree import PROJECT
 
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ((?:functions|tests)/[\w/]+\.py)(?:, continued)?\n")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 PAGES = {
     page.relative_to(PROJECT).as_posix(): page.read_text(encoding="utf-8")
@@ -58,7 +60,9 @@ def test_a_documented_project_can_be_pushed(page: str, tmp_path: Path):
     assert asyncio.run(push()) > 0
 
 
-@pytest.mark.parametrize("page", [name for name in PAGES_WITH_PROJECTS if "# tests/" in PAGES[name]])
+@pytest.mark.parametrize(
+    "page", [name for name in PAGES_WITH_PROJECTS if "# tests/" in PAGES[name]]
+)
 def test_documented_tests_pass(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     write_project(page, tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -80,3 +84,25 @@ def test_the_pages_that_show_whole_projects_are_among_the_tested_ones():
     assert {"README.md", "docs/api.md", "docs/schema.md", "docs/testing.md"} <= {
         *PAGES_WITH_PROJECTS
     }
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = HEADING.findall(page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*PAGES, "CONTRIBUTING.md", "examples/quickstart-react/README.md"],
+)
+def test_links_between_pages_lead_somewhere(page: str):
+    here = PROJECT / page
+    for link in LINK.findall(re.sub(r"```.*?```", "", here.read_text("utf-8"), flags=re.DOTALL)):
+        if link.startswith(("http:", "https:")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = here.parent / name if name else here
+        assert target.exists(), f"{page}: {link} leads nowhere"
+        if anchor:
+            assert anchor in anchors(target), f"{page}: {link} names no heading"
