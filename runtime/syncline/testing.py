@@ -101,6 +101,7 @@ class Deployment:
         self._caller = Caller(is_admin=True)
         self._engine: Engine | None = None
         self._collectors: list[_Collector] = []
+        self._moved = asyncio.Event()
 
     @property
     def engine(self) -> Engine:
@@ -120,6 +121,7 @@ class Deployment:
             entropy=self._entropy,
         )
         await self._engine.start()
+        self._engine.on_matched(self._moved.set)
         try:
             await self._engine.push(self._functions)
         except BaseException:
@@ -153,7 +155,8 @@ class Deployment:
     async def _show(self, ts: int) -> None:
         """Wait until every subscription has its result at `ts`."""
         while self.engine.latest_ts() < ts:
-            await asyncio.sleep(0)
+            self._moved.clear()
+            await self._moved.wait()
         for collector in tuple(self._collectors):
             await collector.settled()
 
