@@ -8,6 +8,7 @@ so that a query executor never loads, say, boto3 for an action's sake.
 """
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from functools import WRAPPER_ASSIGNMENTS, update_wrapper
 from importlib import import_module
@@ -75,7 +76,10 @@ def twin(
 
     body = {"__module__": real.__module__, "__doc__": real.__doc__, **(namespace or {})}
     try:
-        made: type = Twin(real.__name__, (real,), body)
+        with warnings.catch_warnings():
+            # A class's word against subclasses (aiohttp's ClientSession) is for user code's own.
+            warnings.simplefilter("ignore")
+            made: type = Twin(real.__name__, (real,), body)
     except TypeError:
         return real
     return made
