@@ -216,6 +216,74 @@ class InterestStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """One connection's session between two messages (protocols.md rule 19)."""
+
+    version: int
+    """Counts up by one with every stored change; 1 is the first."""
+    sequence: int
+    """The queue's number of the newest message that the state has taken in."""
+    sending: bool
+    """The frames of this version are being posted: by whoever stored it, or by nobody any more."""
+    interest: int
+    """Names the registered read set of what the client is shown; 0: none."""
+    state: bytes
+    """`Session.encode_state`."""
+
+
+class SessionStore(Protocol):
+    """Sessions of connections whose messages any executor may handle."""
+
+    async def load(self, connection: str) -> SessionRecord | None:
+        """The newest record, read strongly; None: never opened."""
+        ...
+
+    async def put(self, connection: str, record: SessionRecord) -> bool:
+        """Store a record if the stored version is the one before it (0: none); else False."""
+        ...
+
+
+class ConnectionGone(UnavailableError):  # noqa: N818 - says what the connection is
+    """The client has left: nothing will reach it."""
+
+
+class DeliveryInDoubt(UnavailableError):  # noqa: N818 - says what the delivery is
+    """A post that may have arrived or not (a timeout, a 5xx): never to be sent again (rule 19)."""
+
+
+class ConnectionGateway(Protocol):
+    """Holds the sockets and posts to them."""
+
+    async def post(self, connection: str, frame: bytes) -> None:
+        """Send one text frame. Raises ConnectionGone and DeliveryInDoubt."""
+        ...
+
+    async def disconnect(self, connection: str) -> None:
+        """Close the connection; one that is gone already is fine."""
+        ...
+
+
+class SessionWakeups(Protocol):
+    """Asks for a session to be looked at: its data may have changed."""
+
+    async def wake(self, connection: str) -> None:
+        """Put a refresh behind the messages of this connection."""
+        ...
+
+
+class MatchCursor(Protocol):
+    """Up to where the log has been matched with the interests (protocols.md rule 17)."""
+
+    async def load(self) -> Position:
+        """The stored position, read strongly."""
+        ...
+
+    async def advance(self, position: Position) -> None:
+        """Move forward; a position that lies behind the stored one changes nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionCall:
     """One run of a query or mutation: everything that decides its outcome."""
 

@@ -13,6 +13,8 @@ import orjson
 from syncline.drivers.admin_key import is_admin_key, without_type_prefix
 from syncline.drivers.answers import ANONYMOUS, Caller
 from syncline.errors import CallerError
+from syncline.sync.effects import VerifyToken
+from syncline.values import wire_json
 
 _ADMIN_SCHEME: Final = "convex "
 _USER_SCHEME: Final = "bearer "
@@ -68,6 +70,15 @@ class Authenticator:
                 403,
             )
         return Caller(impersonated(identity), is_admin=True) if identity else Caller(is_admin=True)
+
+    def session(self, token: VerifyToken) -> Caller:
+        """Whom a session's Authenticate message names. Raises AuthenticationError."""
+        if token.token_type == "User":  # noqa: S105 - a kind of token, not a password
+            return self.user(token.value)
+        caller = self.admin(token.value)
+        if token.acting_as is None:
+            return caller
+        return Caller(identity_attributes(wire_json.decode(token.acting_as)), is_admin=True)
 
     def user(self, token: str) -> Caller:
         """A signed-in user, by a JWT; without configured providers none is accepted.

@@ -14,16 +14,13 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 import msgspec
 
 from syncline.drivers.answers import ANONYMOUS, Answer, Caller
-from syncline.drivers.authentication import (
-    AuthenticationError,
-    identity_attributes,
-)
+from syncline.drivers.authentication import AuthenticationError
 from syncline.drivers.queries import Entry
+from syncline.drivers.session_calls import call_result, missing_action, query_path
 from syncline.errors import CallerError, UnavailableError
 from syncline.function_path import parse
 from syncline.sync.client_kind import ClientKind
 from syncline.sync.session import (
-    CallResult,
     Close,
     Effect,
     QueryResult,
@@ -36,7 +33,6 @@ from syncline.sync.session import (
     UpdatePlan,
     VerifyToken,
 )
-from syncline.values import wire_json
 
 if TYPE_CHECKING:
     from syncline.drivers.sessions import Sessions
@@ -213,21 +209,16 @@ class SessionDriver:
     @_guarded
     def _answer_mutation(self, request_id: int, answer: Answer) -> None:
         if not self._machine.is_closed:
-            result = _call_result(answer)
+            result = call_result(answer)
             self._perform(self._machine.mutation_finished(request_id, result, self._now_ms()))
 
     def _run_action(self, effect: RunAction) -> None:
-        try:
-            path = parse(effect.path)
-            text = f"Could not find public function for '{path.display}'."
-        except CallerError as error:
-            text = error.message
-        result = CallResult(0, None, text)
+        result = missing_action(effect.path)
         self._perform(self._machine.action_finished(effect.request_id, result, self._now_ms()))
 
     def _verify(self, effect: VerifyToken) -> None:
         try:
-            caller = self._caller(effect)
+            caller = self._sessions.authenticator.session(effect)
         except AuthenticationError as error:
             effects = self._machine.authentication_failed(
                 effect.base_version, error.message, self._now_ms()
@@ -237,16 +228,6 @@ class SessionDriver:
                 effect.base_version, caller.identity, self._now_ms(), is_admin=caller.is_admin
             )
         self._perform(effects)
-
-    def _caller(self, effect: VerifyToken) -> Caller:
-        authenticator = self._sessions.authenticator
-        if effect.token_type == "User":  # noqa: S105 - a kind of token, not a password
-            return authenticator.user(effect.value)
-        caller = authenticator.admin(effect.value)
-        if effect.acting_as is None:
-            return caller
-        attributes = wire_json.decode(effect.acting_as)
-        return Caller(identity_attributes(attributes), is_admin=True)
 
     # Updates
 
@@ -315,7 +296,7 @@ class SessionDriver:
         self._unwatch(spec.query_id)
         self._specs[spec.query_id] = spec
         self._watched[spec.query_id] = self._queries.watch(
-            _path_of(spec.path), spec.arguments, self._caller_shown, spec.journal, self
+            query_path(spec.path), spec.arguments, self._caller_shown, spec.journal, self
         )
 
     def _unwatch(self, query_id: int) -> None:
@@ -391,22 +372,3 @@ class SessionDriver:
         self._shown = results
         self._fruitless = 0
         self._perform(self._machine.finish_update(plan, ts, results, self._now_ms()))
-
-
-def _path_of(text: str) -> str:
-    """The path in one spelling; one that can't be read stays as it is and finds no function."""
-    try:
-        return str(parse(text))
-    except CallerError:
-        return text
-
-
-def _call_result(answer: Answer) -> CallResult:
-    return CallResult(
-        answer.ts,
-        answer.value,
-        answer.error_message,
-        answer.error_data,
-        answer.log_lines,
-        recorded=answer.recorded,
-    )
