@@ -4,7 +4,6 @@ Used for HTTP headers and for the WebSocket's Authenticate message alike.
 """
 
 import base64
-import binascii
 from typing import Final, cast
 
 import jwt
@@ -78,7 +77,7 @@ class Authenticator:
         caller = self.admin(token.value)
         if token.acting_as is None:
             return caller
-        return Caller(identity_attributes(wire_json.decode(token.acting_as)), is_admin=True)
+        return Caller(_attributes_from_json(token.acting_as), is_admin=True)
 
     def user(self, token: str) -> Caller:
         """A signed-in user, by a JWT; without configured providers none is accepted.
@@ -107,19 +106,32 @@ def impersonated(identity: str) -> bytes:
             the user.
     """
     try:
-        attributes = orjson.loads(base64.b64decode(identity, validate=True))
-    except (binascii.Error, orjson.JSONDecodeError) as error:
-        raise AuthenticationError(
-            "InvalidAuthHeader", f"The identity after the admin key is unreadable: {error}.", 400
-        ) from error
+        encoded = base64.b64decode(identity, validate=True)
+    except ValueError as error:
+        raise _unreadable(error) from error
+    return _attributes_from_json(encoded)
+
+
+def _attributes_from_json(encoded: bytes) -> bytes:
+    try:
+        attributes = orjson.loads(encoded)
+    except orjson.JSONDecodeError as error:
+        raise _unreadable(error) from error
     return identity_attributes(attributes)
+
+
+def _unreadable(error: Exception) -> AuthenticationError:
+    reason = str(error).rstrip(".")
+    return AuthenticationError(
+        "InvalidAuthHeader", f"The impersonated identity is unreadable: {reason}.", 400
+    )
 
 
 def identity_attributes(attributes: object) -> bytes:
     """Check an impersonated identity and complete its `tokenIdentifier` ("issuer|subject").
 
     Raises:
-        AuthenticationError: 400, not an object, or it names no user.
+        AuthenticationError: 400, not an object, it names no user, or functions can't be given it.
     """
     if not isinstance(attributes, dict):
         raise AuthenticationError(
@@ -135,4 +147,9 @@ def identity_attributes(attributes: object) -> bytes:
             "The impersonated identity needs `issuer` and `subject`, or a `tokenIdentifier`.",
             400,
         )
-    return orjson.dumps(user)
+    try:
+        encoded = orjson.dumps(user)
+        wire_json.decode(encoded)
+    except (orjson.JSONEncodeError, CallerError) as error:
+        raise _unreadable(error) from error
+    return encoded
