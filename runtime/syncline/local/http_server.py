@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp.http import HttpProcessingError
 
 from syncline.drivers.http_api import HttpApi
 from syncline.drivers.session_driver import SessionDriver
@@ -19,6 +21,17 @@ from syncline.sync.client_kind import client_kind
 TICK_SECONDS = 1.0
 PROTOCOL_PING_SECONDS = 30.0
 """Seconds between WebSocket pings that find dead peers; ours, a quarter of the idle limit."""
+
+logger = logging.getLogger(__name__)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a failure is the server's: what is no proper HTTP was refused, and that is all."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError | web.RequestPayloadError)
+
+
+logger.addFilter(_is_ours)
 
 
 class Connection:
@@ -74,7 +87,9 @@ class Connection:
 def make_app(sessions: Sessions, api: HttpApi) -> web.Application:
     """The aiohttp application."""
     # The API itself limits and reads bodies, so that its answer has the documented form.
-    app = web.Application(client_max_size=0, handler_args={"auto_decompress": True})
+    app = web.Application(
+        client_max_size=0, handler_args={"auto_decompress": True, "logger": logger}
+    )
 
     async def connect(request: web.Request) -> web.StreamResponse:
         try:
