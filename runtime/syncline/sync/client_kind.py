@@ -28,6 +28,11 @@ class ClientKind(msgspec.Struct, frozen=True):
         return self.name == "npm" and self.version is not None and self.version >= _CHUNKS_SINCE
 
     @property
+    def knows_late_answers(self) -> bool:
+        """Whether an answer to a mutation that is settled already is ignored, as npm does."""
+        return self.name == "npm"
+
+    @property
     def ping_interval_ms(self) -> int:
         """After so long a silence a Ping message is due."""
         return PING_INTERVAL_MS

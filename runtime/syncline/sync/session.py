@@ -133,6 +133,21 @@ class Session:
             and state.computing is None
             and state.unsent_transitions < self._limits.unsent_transitions
             and state.phase is not Phase.CLOSED
+            and not self._owes_answers_first
+        )
+
+    @property
+    def _owes_answers_first(self) -> bool:
+        """Whether a client that came back has to be answered before it is shown anything.
+
+        It repeats mutations of which it has the answer but not the Transition. The first one
+        settles them, and PyPI 0.8.1 then breaks on the repeated answer and may hang for ever.
+        """
+        state = self._state
+        return (
+            not state.client.knows_late_answers
+            and state.sent_ts < state.max_observed_ts
+            and state.requests.mutations > 0
         )
 
     def query(self, query_id: int) -> QuerySpec | None:

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from syncline.sync.client_kind import ClientKind
 from syncline.sync.session import CallResult, Close, QueryResult, Send, SessionLimits
 from tests.unit.sync.conversation import (
     NPM,
@@ -235,6 +236,33 @@ def test_a_client_that_has_seen_a_newer_ts_is_shown_nothing_older():
     assert plan.minimum_ts == 200
     effects = conversation.session.finish_update(plan, 199, {}, START_MS)
     assert effects == [Close(1013, "ServerBehindClient")]
+
+
+@pytest.mark.parametrize("client", [PYTHON, NPM])
+def test_a_returning_client_that_knows_no_late_answers_has_all_of_them_before_its_first_transition(
+    client: ClientKind,
+):
+    conversation = Conversation(client, connect=False)
+    conversation.connects(maxObservedTimestamp="yAAAAAAAAAA=")
+    conversation.modifies(0, add(0))
+    conversation.mutates(7)
+    conversation.mutates(8)
+    assert conversation.session.wants_update is (client is NPM)
+    conversation.finished(7, ts=300)
+    assert conversation.session.wants_update is (client is NPM)
+    conversation.finished(8, ts=400)
+    _, (frame,) = conversation.updates(400, {0: ["x"]})
+    assert frame["modifications"][0]["value"] == ["x"]
+    conversation.mutates(9)
+    conversation.session.invalidated()
+    assert conversation.session.wants_update
+
+
+def test_a_new_client_is_shown_its_queries_while_its_mutations_run():
+    conversation = Conversation(PYTHON)
+    conversation.modifies(0, add(0))
+    conversation.mutates(0)
+    assert conversation.session.wants_update
 
 
 def test_an_update_of_an_expired_identity_is_refused():
