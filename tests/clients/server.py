@@ -157,11 +157,18 @@ class DevServer:
         self.kill()
         self.start()
 
-    def kill_postgres(self) -> int:
-        """kill -9 of the postmaster, which the server then starts again; returns its process id."""
+    def kill_postgres(self, *, backends: bool = False) -> int:
+        """kill -9 of the postmaster, which the server then starts again; returns its process id.
+
+        `backends`: kill those too, which otherwise notice and end by themselves.
+        """
         server = self._postgres()
         assert server is not None, "no Postgres runs"
+        children = server.children(recursive=True) if backends else []
         server.kill()
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
         return server.pid
 
     def _postgres(self) -> psutil.Process | None:
