@@ -7,7 +7,9 @@ handed back in order.
 import asyncio
 import hashlib
 import io
+import lzma
 import re
+import struct
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -30,9 +32,24 @@ PARTS_MAX: Final = 9999
 PUSH_BYTES_MAX: Final = 32 * 2**20
 """Bytes of a pushed functions folder, unpacked: the code size limit of convex-protocol.md 6.8."""
 PUSH_FILES_MAX: Final = 10_000
+NAME_BYTES_MAX: Final = 255
+"""Bytes of a pushed file's name with its folders: what every file system takes."""
 
 T = TypeVar("T")
 
+# What the module for zips lets through of its parts when the archive is garbled.
+_UNREADABLE_ZIP: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    OSError,
+    EOFError,
+    IndexError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+)
 _TOKEN: Final = re.compile(r"[0-9a-f]{32}")
 _TABLE: Final = re.compile(rf"[A-Za-z][A-Za-z0-9_]{{0,{IDENTIFIER_CHARACTERS_MAX - 1}}}")
 
@@ -133,34 +150,46 @@ def unpack_functions(archive: bytes, folder: Path) -> None:
     """Unpack the Python files of a pushed zip into an empty folder.
 
     Raises:
-        HttpError: 400 BadPush: no zip, too large, or a name that leads out of the folder.
+        HttpError: 400 BadPush: no zip, too large, or a name that leads out of the folder or is
+            that of a folder too.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-            entries = [entry for entry in opened.infolist() if not entry.is_dir()]
-            if len(entries) > PUSH_FILES_MAX:
-                raise HttpError(400, "BadPush", f"More than {PUSH_FILES_MAX} files.")
-            left = PUSH_BYTES_MAX
-            for entry in entries:
-                target = folder / _safe_name(entry.filename)
-                with opened.open(entry) as source:
-                    # What the directory claims is not trusted: read one byte past the limit.
-                    content = source.read(left + 1)
-                left -= len(content)
-                if left < 0:
-                    raise HttpError(
-                        400, "BadPush", f"The functions have more than {PUSH_BYTES_MAX} bytes."
-                    )
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        files = _read_functions(archive)
+    except _UNREADABLE_ZIP as error:
         raise HttpError(400, "BadPush", f"The body is not a readable zip: {error}") from error
+    folders = {parent for name in files for parent in name.parents}
+    for name, content in files.items():
+        if name in folders:
+            raise HttpError(400, "BadPush", f"{str(name)!r} is a file and a folder.")
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
+def _read_functions(archive: bytes) -> dict[PurePosixPath, bytes]:
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        entries = [entry for entry in opened.infolist() if not entry.is_dir()]
+        if len(entries) > PUSH_FILES_MAX:
+            raise HttpError(400, "BadPush", f"More than {PUSH_FILES_MAX} files.")
+        left = PUSH_BYTES_MAX
+        files: dict[PurePosixPath, bytes] = {}
+        for entry in entries:
+            name = _safe_name(entry.filename)
+            with opened.open(entry) as source:
+                # What the directory claims is not trusted: read one byte past the limit.
+                files[name] = source.read(left + 1)
+            left -= len(files[name])
+            if left < 0:
+                raise HttpError(
+                    400, "BadPush", f"The functions have more than {PUSH_BYTES_MAX} bytes."
+                )
+    return files
 
 
 def _safe_name(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     unsafe = path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name
-    if unsafe or path.suffix != ".py" or len(name) > 255:
+    if unsafe or path.suffix != ".py" or len(name.encode()) > NAME_BYTES_MAX:
         raise HttpError(
             400, "BadPush", f"{name[:100]!r} is not the relative name of a Python file."
         )
