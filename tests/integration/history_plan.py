@@ -16,7 +16,7 @@ from tests.checkers.write_skew import Withdrawal
 
 COUNTERS = ("red", "green", "blue")
 PAIRS = tuple(f"pair-{number}" for number in range(24))
-LISTS = tuple(f"{'rows' if number % 2 else 'list'}-{number}" for number in range(120))
+LISTS = tuple(f"{'rows' if number % 2 else 'list'}-{number}" for number in range(300))
 LISTS_AT_A_TIME = 4
 MONEY = 400
 """In each account at first; about three quarters of the planned withdrawals can be paid from it."""
@@ -80,7 +80,7 @@ class Planner:
             pair = PAIRS[int(progress * len(PAIRS))]
             side, amount = self.random.randrange(2), self.random.randint(1, 20)
             return self.add("mutation", "accounts:withdraw", pair=pair, side=side, amount=amount)
-        first = int(progress * (len(LISTS) - LISTS_AT_A_TIME))
+        first = int(progress * (len(LISTS) - LISTS_AT_A_TIME + 1))
         keys = LISTS[first : first + LISTS_AT_A_TIME]
         if dice < 0.55:
             call = self.add("query", "lists:look", keys=self.random.sample(keys, 2))

@@ -69,4 +69,21 @@ await main({
     });
     await Promise.all(all.map((client) => client.close()));
   },
+
+  // Every client subscribes to every query and reports what it is shown, until it is ended.
+  async report({ url, room: plan }) {
+    const { clients, queries } = JSON.parse(readFileSync(plan, "utf8"));
+    for (let client = 0; client < clients; client += 1) {
+      const subscriber = new ConvexClient(url, { logger: false });
+      queries.forEach(({ path, args }, query) =>
+        subscriber.onUpdate(
+          makeFunctionReference(path),
+          args,
+          (value) => emit("shown", { client, query, value }),
+          (error) => emit("failed", { client, query, error: error.message }),
+        ),
+      );
+    }
+    await new Promise(() => {});
+  },
 });
