@@ -201,7 +201,7 @@ class Deployment:
     async def push(self, functions: str | Path | None = None) -> PushReport:
         """Deploy the folder again, or another one."""
         report = await self.engine.push(Path(functions) if functions else self._functions)
-        await self._show(self.engine.durable_ts)
+        await self._show(self.engine.durable_ts())
         return report
 
 

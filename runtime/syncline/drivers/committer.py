@@ -35,7 +35,7 @@ from syncline.commit.record import (
 from syncline.drivers.replica import Replica, catch_up
 from syncline.errors import UnavailableError
 from syncline.index.key_range import KeyRange
-from syncline.limits import COMMIT_BATCH_BYTES_MAX, COMMIT_BATCH_MAX, TAIL_REPLY_BYTES_MAX
+from syncline.limits import COMMIT_BATCH_BYTES_MAX, COMMIT_BATCH_MAX
 from syncline.ports import Clock, Entropy, Log
 
 MOVED_HEADS_MAX = 3
@@ -255,7 +255,6 @@ class Committer:
         commits = await catch_up(
             self._replica,
             self._log,
-            TAIL_REPLY_BYTES_MAX,
             lambda: dropped.extend(self._drop_layers()),
         )
         if commits is None:
@@ -291,9 +290,7 @@ class Committer:
         delay = 0.02
         while True:
             try:
-                commits = await catch_up(
-                    self._replica, self._log, TAIL_REPLY_BYTES_MAX, lambda: None
-                )
+                commits = await catch_up(self._replica, self._log, lambda: None)
                 if commits is None:
                     await self._on_reset()
                 outcomes = [await self._look_up(item.request) for item in batch]

@@ -20,7 +20,7 @@ from syncline.drivers.log_events import LogEvent, LogStream
 from syncline.drivers.mutations import Mutations, Reply
 from syncline.drivers.push import Pusher, PushReport
 from syncline.drivers.queries import Queries
-from syncline.drivers.replica import Replica, catch_up
+from syncline.drivers.replica import Replica, read_tail
 from syncline.errors import CorruptionError, UnavailableError
 from syncline.limits import (
     FOLD_COMMITS_MAX,
@@ -28,7 +28,6 @@ from syncline.limits import (
     HISTORY_DAYS,
     REQUEST_RECORD_DAYS,
     TAIL_BYTES_MAX,
-    TAIL_REPLY_BYTES_MAX,
     TAIL_SECONDS,
 )
 from syncline.ports import (
@@ -81,6 +80,7 @@ class Engine:
         name: str,
         log: Log,
         documents: LoadableDocuments,
+        others_apply: bool = False,
         interest: InterestStore,
         runner: FunctionRunner,
         bundles: Bundles,
@@ -89,6 +89,7 @@ class Engine:
         redact: bool = False,
         url: str = "http://127.0.0.1:3210",
     ) -> None:
+        """`others_apply`: other processes apply commits to the same documents."""
         self.name = name
         self.redact = redact
         self.url = url
@@ -96,6 +97,7 @@ class Engine:
         self.events = LogStream()
         self._log = log
         self._documents = documents
+        self._others_apply = others_apply
         self._interest = interest
         self._runner = runner
         self._bundles = bundles
@@ -110,6 +112,8 @@ class Engine:
     async def start(self) -> None:
         """Load the log, derive what is deployed, import its bundle and begin to commit."""
         self.replica = Replica(self._documents, Tail(), Position(0, 0))
+        if self._others_apply:
+            self.replica.source = self
         await self._reload()
         self.committer = Committer(
             self._log,
@@ -168,11 +172,9 @@ class Engine:
             try:
                 loaded = await self._log.load()
                 await self._documents.fill(loaded)
-                self.replica.restart(loaded.position)
-                await self.replica.derive()
-                commits = await catch_up(
-                    self.replica, self._log, TAIL_REPLY_BYTES_MAX, lambda: None
-                )
+                commits = await read_tail(self._log, loaded.position)
+                if commits is not None:
+                    await self.replica.load(loaded.position, commits)
             except UnavailableError:
                 if attempts == RELOAD_ATTEMPTS_MAX:
                     raise
@@ -239,10 +241,13 @@ class Engine:
         """The newest ts whose effects everybody may see."""
         return self.queries.matched
 
-    @property
     def durable_ts(self) -> int:
         """The newest ts known to be on disk."""
         return self.replica.durable.ts
+
+    async def fetch(self) -> None:
+        """Learn what other processes have committed (snapshot_reader.TailSource)."""
+        await self.committer.follow()
 
     def spec(self) -> BundleSpec:
         """What the serving bundle declares."""

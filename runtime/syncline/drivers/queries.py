@@ -223,7 +223,7 @@ class Queries:
     async def _run(self, entry: Entry) -> None:
         try:
             while True:
-                ts = self.matched
+                ts, epoch = self.matched, self._replica.epoch
                 try:
                     outcome = await self._execute(entry.key, entry.caller, ts)
                 except UnavailableError:
@@ -236,6 +236,10 @@ class Queries:
                     await self._split(entry, outcome, ts)
                     return
                 await self._store(entry, outcome, ts)
+                if self._replica.epoch != epoch:
+                    # The log was reset meanwhile: what was run stood on another history.
+                    self._invalidate(entry)
+                    continue
                 if not entry.watchers or entry.is_valid_at(self.matched):
                     return
                 self._tell(entry)
@@ -358,12 +362,16 @@ class Queries:
         """The log was reset: nothing computed before counts."""
         self.matched = self._replica.durable.ts
         for entry in list(self._entries.values()):
-            entry.result = None
-            entry.ts = 0
+            self._invalidate(entry)
             if entry.watchers:
                 self.refresh(entry)
             else:
                 self._forget(entry)
+
+    @staticmethod
+    def _invalidate(entry: Entry) -> None:
+        entry.result = None
+        entry.ts = 0
 
     async def exact(self, entry: Entry, ts: int) -> Entry:
         """A run of an entry's query at exactly `ts` that is shared with nobody."""

@@ -14,9 +14,12 @@ from typing import Generic, TypeVar
 
 from syncline.commit.record import Commit, DocumentChange, Position, Reset
 from syncline.commit.tail import Tail
-from syncline.drivers.snapshot_reader import Snapshot, SnapshotReader
+from syncline.drivers.snapshot_reader import Snapshot, SnapshotReader, TailSource
+from syncline.errors import UnavailableError
 from syncline.index.index_definition import BY_ID, index_id
 from syncline.index.key_encoding import prefix_successor
+from syncline.index.key_range import KeyRange
+from syncline.limits import TAIL_REPLY_BYTES_MAX
 from syncline.ports import Documents, Log, RangeRead, SnapshotReads
 from syncline.schema.catalog import Catalog
 from syncline.values import wire_json
@@ -108,18 +111,37 @@ class Replica:
         self._tail_bytes = 0
         self.durable = position
         self.reader = SnapshotReader(documents, tail)
+        self.source: TailSource | None = None
+        """Set where others apply commits to the documents too."""
+        self.epoch = 0
+        """Counts how often everything was loaded anew."""
         self._catalogs = Timeline(position.ts, Catalog.from_rows([], 0))
         self._deployments = Timeline(position.ts, Deployment())
 
-    def restart(self, position: Position) -> None:
-        """Begin again at `position`, up to which the documents have been filled."""
+    async def load(self, position: Position, commits: Sequence[Commit]) -> None:
+        """Begin again: the documents hold everything up to `position`, `commits` follow it.
+
+        Raises:
+            UnavailableError: others have applied still newer ones meanwhile; load again.
+        """
+        self.reader.is_retired = True
+        self.epoch += 1
         self.tail = Tail(position.ts)
         self._sizes.clear()
         self._tail_bytes = 0
-        self.reader = SnapshotReader(self.documents, self.tail)
+        for commit in commits:
+            self._append(commit)
         self.durable = position
+        self.reader = SnapshotReader(
+            self.documents, self.tail, _Complete(self.head) if self.source else None
+        )
+        await self._derive()
+        for commit in commits:
+            self._derive_from(commit)
+        self.reader.source = self.source
+        await self.make_durable(commits)
 
-    async def derive(self) -> None:
+    async def _derive(self) -> None:
         """Read catalog and deployment from the system documents at the durable position."""
         ts = self.durable.ts
         reads = self.reader.at(ts)
@@ -147,12 +169,22 @@ class Replica:
         """The deployed bundle at `ts`."""
         return self._deployments.at(ts)
 
+    def is_overtaken(self, ts: int, read_ranges: Sequence[KeyRange]) -> bool:
+        """Whether a read set of the snapshot at `ts` was, or may have been, written since."""
+        return ts < self.tail.floor or self.tail.conflict_since(ts, read_ranges) is not None
+
     def add(self, commit: Commit) -> None:
         """Put a commit, speculative or durable, on top."""
+        self._append(commit)
+        self._derive_from(commit)
+
+    def _append(self, commit: Commit) -> None:
         self.tail.append(commit)
         size = sum(len(change.after or b"") + _CHANGE_BYTES for change in commit.changes)
         self._sizes.append((commit.ts, size))
         self._tail_bytes += size
+
+    def _derive_from(self, commit: Commit) -> None:
         system = [change for change in commit.changes if change.table in _SYSTEM]
         if not system:
             return
@@ -226,8 +258,36 @@ async def _all_rows(reads: SnapshotReads, table: int) -> list[dict[str, Value]]:
         lo = page.rows[-1].key + b"\x00"
 
 
+class _Complete:
+    """The source of a tail that is complete up to `ts` while it is being loaded."""
+
+    def __init__(self, ts: int) -> None:
+        self._ts = ts
+
+    def durable_ts(self) -> int:
+        return self._ts
+
+    async def fetch(self) -> None:
+        raise UnavailableError("SnapshotOvertaken", "Newer commits were applied; load again.")
+
+
+async def read_tail(log: Log, after: Position) -> Sequence[Commit] | None:
+    """Every commit after a position up to the durable head; None: the log was reset."""
+    commits: list[Commit] = []
+    position = after
+    while True:
+        reply = await log.tail(position, bytes_max=TAIL_REPLY_BYTES_MAX)
+        if isinstance(reply, Reset):
+            return None
+        commits.extend(reply.commits)
+        if commits:
+            position = Position(commits[-1].ts, commits[-1].nonce)
+        if position.ts >= reply.head.ts:
+            return commits
+
+
 async def catch_up(
-    replica: Replica, log: Log, bytes_max: int, make_room: Callable[[], None]
+    replica: Replica, log: Log, make_room: Callable[[], None]
 ) -> Sequence[Commit] | None:
     """Add every commit that the log has beyond the durable position; None: the log was reset.
 
@@ -235,7 +295,7 @@ async def catch_up(
     """
     added: list[Commit] = []
     while True:
-        reply = await log.tail(replica.durable, bytes_max=bytes_max)
+        reply = await log.tail(replica.durable, bytes_max=TAIL_REPLY_BYTES_MAX)
         if isinstance(reply, Reset):
             return None
         if reply.commits:

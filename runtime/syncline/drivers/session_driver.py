@@ -116,7 +116,7 @@ class SessionDriver:
     @_guarded
     def receive(self, text: str | bytes) -> None:
         """A text message came in."""
-        self._perform(self._machine.receive(text, self._now_ms(), self._engine.durable_ts))
+        self._perform(self._machine.receive(text, self._now_ms(), self._engine.durable_ts()))
 
     def pong(self) -> None:
         """The client answered a protocol ping."""
@@ -311,7 +311,7 @@ class SessionDriver:
 
     def _common_ts(self, plan: UpdatePlan) -> int | None:
         """The newest ts at which all results are valid and which the client may be shown."""
-        durable = self._engine.durable_ts
+        durable = self._engine.durable_ts()
         if self._machine.max_observed_ts > durable:
             # The client has seen another history: the machine closes the connection.
             return durable

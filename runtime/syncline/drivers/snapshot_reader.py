@@ -4,47 +4,86 @@ The store holds the newest version of each entry up to its watermark W; the tail
 commit, also those not applied yet and speculative layers. A page at ts T is the stored page, with
 each entry that the tail knows to have changed replaced by its state at T: newer changes are undone,
 unapplied ones added. So every snapshot that the tail reaches back to can be read exactly.
+
+Where others apply commits too, a page may hold rows that this tail has not heard of. Then the tail
+is fetched up to the durable head, which covers every applied row, before the page is laid over: a
+read costs the log a call only if it met such a row, and never makes a function run again.
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from syncline.commit.tail import Tail
 from syncline.errors import UnavailableError
 from syncline.ports import Documents, Page, RangeRead, Row, StoredPage
 
 
-class SnapshotReader:
-    """Makes `SnapshotReads` at any ts that the tail covers."""
+class TailSource(Protocol):
+    """Where the tail comes from; needed if others apply commits to the store."""
 
-    def __init__(self, documents: Documents, tail: Tail) -> None:
-        self._documents = documents
-        self._tail = tail
+    def durable_ts(self) -> int:
+        """Up to where the tail is complete."""
+        ...
+
+    async def fetch(self) -> None:
+        """Complete the tail up to the durable head. Raises UnavailableError."""
+        ...
+
+
+class SnapshotReader:
+    """Makes `SnapshotReads` at any ts that the tail covers.
+
+    `source` None: nobody else applies commits to the store.
+    """
+
+    def __init__(self, documents: Documents, tail: Tail, source: TailSource | None = None) -> None:
+        self.documents = documents
+        self.tail = tail
+        self.source = source
+        self.is_retired = False
+        """The log was reset: store and tail begin anew, for another reader."""
 
     def at(self, ts: int) -> "Snapshot":
         """Reads at `ts`; ts may be ahead of the store's watermark by what the tail holds."""
-        return Snapshot(self._documents, self._tail, ts)
+        return Snapshot(self, ts)
 
 
 class Snapshot:
-    """All reads at one ts. Raises UnavailableError("OutOfRetention") when the tail lost that ts."""
+    """All reads at one ts.
 
-    __slots__ = ("_documents", "_tail", "ts")
+    Raises UnavailableError: "OutOfRetention" when the tail lost that ts, "SnapshotLost" when the
+    log was reset since.
+    """
 
-    def __init__(self, documents: Documents, tail: Tail, ts: int) -> None:
-        self._documents = documents
-        self._tail = tail
+    __slots__ = ("_reader", "ts")
+
+    def __init__(self, reader: SnapshotReader, ts: int) -> None:
+        self._reader = reader
         self.ts = ts
 
     async def read(self, reads: Sequence[RangeRead]) -> Sequence[Page]:
         """One page a read, in the order asked."""
         # The watermark is read before any data: an older one is only slower (rule 9).
-        watermark = await self._documents.watermark()
-        stored = await self._documents.read(reads)
+        watermark = await self._reader.documents.watermark()
+        stored = await self._stored(reads)
         self._require_coverage(watermark)
         return [await self._complete(read, page) for read, page in zip(reads, stored, strict=True)]
 
+    async def _stored(self, reads: Sequence[RangeRead]) -> Sequence[StoredPage]:
+        """Stored pages of which the tail knows every row that is too new."""
+        reader = self._reader
+        pages = await reader.documents.read(reads)
+        source = reader.source
+        if source is not None:
+            newest = max((row.ts for page in pages for row in page.rows), default=0)
+            if newest > max(self.ts, source.durable_ts()):
+                await source.fetch()
+        if reader.is_retired:
+            raise UnavailableError("SnapshotLost", "The log was reset; read again.")
+        return pages
+
     def _require_coverage(self, watermark: int) -> None:
-        floor = self._tail.floor
+        floor = self._reader.tail.floor
         if self.ts < floor or watermark < floor:
             raise UnavailableError(
                 "OutOfRetention",
@@ -75,10 +114,11 @@ class Snapshot:
                 lo = window_hi
             # A longer step than what is missing: runs of tombstones cost few round trips.
             step = max(read.limit - len(live), 64)
-            (page,) = await self._documents.read([RangeRead(lo, hi, step, read.reverse)])
+            (page,) = await self._stored([RangeRead(lo, hi, step, read.reverse)])
 
     def _overlay(self, page: StoredPage, lo: bytes, hi: bytes, *, reverse: bool) -> list[Row]:
-        changed = self._tail.entries(lo, hi)
+        tail = self._reader.tail
+        changed = tail.entries(lo, hi)
         if not changed:
             return [
                 Row(row.key, row.ts, row.document) for row in page.rows if row.document is not None
@@ -89,7 +129,7 @@ class Snapshot:
             if row.document is not None
         }
         for key in changed:
-            ts, document = self._tail.state_at(key, self.ts)
+            ts, document = tail.state_at(key, self.ts)
             if document is None:
                 rows.pop(key, None)
             else:

@@ -45,7 +45,9 @@ FAULTS: Final = frozenset(
         "flush",  # rule 2: append replies before anything is flushed
         "tail flush",  # rule 3: reading does not make durable
         "nonces",  # rule 4: a position is recognised by its ts alone
+        "chain",  # rule 4: every position is taken for one of this log
         "duplicates",  # rule 5: a request that was settled runs again
+        "lookups",  # rule 5: a recorded outcome is not found
         "identity",  # rule 5: a recorded outcome is given to anybody
         "exclusive",  # rule 6: a batch is appended though the head has moved
         "floors",  # rules 5, 8: what was pruned is taken for what never was
@@ -113,6 +115,11 @@ class MemoryLog:
         return Position(self._commits[-1].ts, self._commits[-1].nonce)
 
     @property
+    def folded(self) -> Position:
+        """Up to where versions are in the snapshot."""
+        return self._folded
+
+    @property
     def commits(self) -> Sequence[Commit]:
         """Every commit that is still kept, in ts order."""
         return self._commits
@@ -122,6 +129,22 @@ class MemoryLog:
         self._crashes += 1
         while self._unflushed:
             self._unflushed.pop()()
+
+    def restore(self, ts: int) -> None:
+        """Go back to a backup that ends at `ts`, with the head above every ts ever issued (rule 8).
+
+        Everything later is lost, acknowledged or not; `ts` lies at or past the folded position.
+        """
+        newest = self.head.ts
+        assert self._folded.ts <= ts <= newest, "a backup holds the snapshot, and nothing newer"
+        self.crash()
+        del self._commits[self._count_up_to(ts) :]
+        for key, record in list(self._requests.items()):
+            if record.duplicate.ts > ts:
+                del self._requests[key]
+        head = max(newest + 1, self._clock.now_ns())
+        call = b'{"function":"_system/restore","arguments":{}}'
+        self._commits.append(Commit(head, head, self.head.ts, (), "restore", head, call))
 
     def _flush(self) -> None:
         self._unflushed.clear()
@@ -165,6 +188,8 @@ class MemoryLog:
         return Appended(self._store_as_proposed(batch), self.head, missing, base)
 
     def _is_in_log(self, position: Position) -> bool:
+        if "chain" in self._faults:
+            return True
         if position.ts == 0:
             return position.nonce == 0 and self._pruned == 0
         at = self._count_up_to(position.ts) - 1
@@ -278,9 +303,16 @@ class MemoryLog:
         """What was recorded under (session, request), made durable by looking."""
         crashes = self._crashes
         record = self._requests.get((session, request))
+        if "lookups" in self._faults:
+            record = None
         if record is not None:
             self._flush()
         await self._step("outcome: read", crashes)
+        return record.duplicate if record else None
+
+    def recorded(self, session: str, request: int) -> Duplicate | None:
+        """What is recorded under (session, request), for checkers: at once, and without a flush."""
+        record = self._requests.get((session, request))
         return record.duplicate if record else None
 
     async def load(self) -> Loaded:

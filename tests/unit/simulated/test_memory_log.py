@@ -185,6 +185,32 @@ def test_without_nonces_a_commit_that_was_taken_back_is_mistaken_for_its_success
         assert isinstance(one(log, request(3, b"c", begin=10**9), lost.position), kind)
 
 
+def test_without_the_chain_every_position_counts_as_known():
+    for faults, kind in (((), Reset), (("chain",), Appended)):
+        log = log_that(None, *faults)
+        one(log, request(1, b"a"))
+        assert isinstance(one(log, request(2, b"b"), Position(7, 7)), kind)
+
+
+def test_without_lookups_a_recorded_outcome_is_not_found():
+    for faults, is_found in (((), True), (("lookups",), False)):
+        log = log_that(None, *faults)
+        one(log, request(1, b"a"))
+        assert (asyncio.run(log.outcome("s", 1)) is not None) is is_found
+
+
+def test_a_restore_loses_what_came_after_the_backup_and_raises_the_head():
+    log = log_that(None)
+    kept = appended(one(log, request(1, b"a")))
+    lost = appended(one(log, request(2, b"b"), kept.position))
+    log.restore(kept.position.ts)
+    assert log.head.ts > lost.position.ts
+    assert [commit.ts for commit in log.commits] == [kept.position.ts, log.head.ts]
+    assert asyncio.run(log.outcome("s", 1)) is not None
+    assert asyncio.run(log.outcome("s", 2)) is None
+    assert isinstance(one(log, request(3, b"c"), lost.position), Reset)
+
+
 def test_without_the_expected_head_a_batch_is_appended_to_one_that_it_never_saw():
     for faults, kind in (((), HeadMoved), (("exclusive",), Appended)):
         log = log_that(None, *faults)
@@ -214,4 +240,4 @@ def test_without_floors_what_was_pruned_is_taken_for_what_never_was():
 def test_a_fault_that_does_not_exist_is_a_mistake():
     with pytest.raises(AssertionError, match="unknown faults"):
         log_that(None, "gravity")
-    assert len(FAULTS) == 8
+    assert len(FAULTS) == 10

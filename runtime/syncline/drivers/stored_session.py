@@ -1,0 +1,295 @@
+"""Sessions whose messages any executor may handle: load, step, store, send (protocols.md rule 19).
+
+A queue gives each connection's messages out in order, at least once; between two messages the
+session lies in a store. Whoever handles one loads the session, carries its wishes out, stores the
+new version by compare-and-set together with `sending`, posts the frames, and clears `sending`. So
+at most one handler ever posts the frames of a version. If one dies in between, nobody can know what
+has arrived: whoever finds its mark closes the connection, and the client resumes by itself.
+
+Everything before the store may happen twice without harm: mutations are recorded under (session,
+request), read sets are registered under a name of their own, wakeups are hints.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeAlias
+
+from syncline.drivers.answers import Answer, Caller
+from syncline.drivers.authentication import AuthenticationError, Authenticator
+from syncline.drivers.engine import Engine
+from syncline.drivers.session_calls import call_result, missing_action, query_path
+from syncline.errors import CallerError, UnavailableError
+from syncline.function_path import parse
+from syncline.index.key_range import KeyRange
+from syncline.ports import (
+    ConnectionGateway,
+    ConnectionGone,
+    DeliveryInDoubt,
+    Entropy,
+    InterestStore,
+    SessionRecord,
+    SessionStore,
+    SessionWakeups,
+)
+from syncline.sync.delivery import Event, Left, Opened, QueueMessage, Received, Refresh, Tick
+from syncline.sync.session import (
+    Close,
+    Effect,
+    QueryResult,
+    QuerySpec,
+    RunAction,
+    RunMutation,
+    Send,
+    Session,
+    SessionLimits,
+    UpdatePlan,
+    VerifyToken,
+)
+
+RECEIVES_MAX: Final = 2
+"""A message received more often closes its connection (protocols.md rule 19)."""
+
+SNAPSHOTS_MAX: Final = 10
+"""Snapshots that go out of retention in a row before a message is given back; ours."""
+
+
+_Shown: TypeAlias = tuple[QueryResult, Sequence[KeyRange]]
+
+
+@dataclass(slots=True)
+class _Handling:
+    """One message being handled."""
+
+    session: Session
+    interest: int
+    frames: list[bytes] = field(default_factory=list[bytes])
+    is_closing: bool = False
+
+
+class StoredSessions:
+    """Handles the messages of stored sessions in one executor."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        store: SessionStore,
+        gateway: ConnectionGateway,
+        interest: InterestStore,
+        wakeups: SessionWakeups,
+        authenticator: Authenticator,
+        entropy: Entropy,
+        limits: SessionLimits,
+    ) -> None:
+        """`interest`: shared by all executors; registered are pairs (connection, number)."""
+        self._engine = engine
+        self._store = store
+        self._gateway = gateway
+        self._interest = interest
+        self._wakeups = wakeups
+        self._authenticator = authenticator
+        self._entropy = entropy
+        self._limits = limits
+
+    def _now_ms(self) -> int:
+        return self._engine.clock.now_ns() // 1_000_000
+
+    async def handle(self, connection: str, message: QueueMessage) -> None:
+        """Handle one message; when this returns, the queue may forget it.
+
+        Raises:
+            UnavailableError: the log can't be reached now; the queue gives the message out again.
+        """
+        while True:
+            record = await self._store.load(connection)
+            if message.receives > RECEIVES_MAX:
+                await self._give_up(connection)
+                return
+            if record is not None and record.sending:
+                # Another handler's mark: it died, or is so slow that this message came again.
+                await self._give_up(connection)
+                return
+            if record is not None and message.sequence <= record.sequence:
+                return
+            handling = await self._take(connection, record, message.event)
+            if handling is None:
+                return
+            changed = SessionRecord(
+                version=record.version + 1 if record else 1,
+                sequence=message.sequence,
+                sending=bool(handling.frames) or handling.is_closing,
+                interest=handling.interest,
+                state=handling.session.encode_state(),
+            )
+            if await self._store.put(connection, changed):
+                break
+            self._forget_interest(connection, handling.interest, record)
+        if record is not None and record.interest != changed.interest:
+            self._interest.unregister((connection, record.interest))
+        if changed.sending:
+            await self._send(connection, changed, handling)
+
+    def _forget_interest(
+        self, connection: str, registered: int, record: SessionRecord | None
+    ) -> None:
+        """Another handler's version was stored: its read set counts."""
+        if registered and (record is None or registered != record.interest):
+            self._interest.unregister((connection, registered))
+
+    async def _take(
+        self, connection: str, record: SessionRecord | None, event: Event
+    ) -> _Handling | None:
+        """The session after an event; None: there is nothing to change."""
+        if isinstance(event, Opened):
+            session = Session(event.client, now_ms=self._now_ms(), limits=self._limits)
+            return _Handling(session, 0)
+        if record is None:
+            await self._gateway.disconnect(connection)
+            return None
+        session = Session.decode_state(record.state, limits=self._limits)
+        if session.is_closed:
+            return None
+        handling = _Handling(session, record.interest)
+        match event:
+            case Received(text):
+                await self._carry_out(handling, session.receive(text, self._now_ms()))
+            case Tick():
+                await self._carry_out(handling, session.tick(self._now_ms()))
+            case Refresh():
+                session.invalidated()
+            case Left():
+                session.close(1001, "")
+        while session.wants_update:
+            await self._update(connection, handling)
+        if session.is_closed:
+            handling.interest = 0
+        return handling
+
+    # What the session wishes
+
+    async def _carry_out(self, handling: _Handling, effects: Iterable[Effect]) -> None:
+        session = handling.session
+        todo = deque(effects)
+        while todo:
+            match todo.popleft():
+                case Send() as send:
+                    handling.frames.extend(send.frames)
+                    # Nobody computes another update before these frames have left.
+                    session.sent(send)
+                case RunMutation() as wish:
+                    result = call_result(await self._mutate(session, wish))
+                    todo.extend(session.mutation_finished(wish.request_id, result, self._now_ms()))
+                case RunAction(request_id, path):
+                    result = missing_action(path)
+                    todo.extend(session.action_finished(request_id, result, self._now_ms()))
+                case VerifyToken() as token:
+                    todo.extend(self._verify(session, token))
+                case Close():
+                    handling.is_closing = True
+
+    async def _mutate(self, session: Session, wish: RunMutation) -> Answer:
+        try:
+            path = str(parse(wish.path))
+        except CallerError as error:
+            return Answer(0, None, error.message)
+        caller = Caller(wish.identity, wish.is_admin)
+        request = (session.session_id, wish.request_id)
+        return await self._engine.mutation(path, wish.arguments, caller, request=request)
+
+    def _verify(self, session: Session, token: VerifyToken) -> list[Effect]:
+        base, now_ms = token.base_version, self._now_ms()
+        try:
+            caller = self._authenticator.session(token)
+        except AuthenticationError as error:
+            return session.authentication_failed(base, error.message, now_ms)
+        return session.authenticated(base, caller.identity, now_ms, is_admin=caller.is_admin)
+
+    # Updates
+
+    async def _update(self, connection: str, handling: _Handling) -> None:
+        """Show every query at one newest ts; its read sets are registered before it is sent."""
+        session = handling.session
+        session.invalidated()
+        plan = session.plan_update()
+        ts, shown = await self._results(session, plan)
+        ranges = [key_range for _, read in shown.values() for key_range in read]
+        await self._register(connection, handling, ts, ranges)
+        results = {query_id: result for query_id, (result, _) in shown.items()}
+        await self._carry_out(handling, session.finish_update(plan, ts, results, self._now_ms()))
+
+    async def _register(
+        self, connection: str, handling: _Handling, ts: int, ranges: Sequence[KeyRange]
+    ) -> None:
+        """Register first, then look at the log: a commit is seen by one or the other (rule 17)."""
+        handling.interest = self._entropy.bits(63) + 1
+        await self._interest.register((connection, handling.interest), ranges)
+        await self._engine.committer.follow()
+        if self._engine.replica.is_overtaken(ts, ranges):
+            await self._wakeups.wake(connection)
+
+    async def _results(
+        self, session: Session, plan: UpdatePlan
+    ) -> tuple[int, Mapping[int, _Shown]]:
+        """The results of all queries of a plan, at one durable ts."""
+        engine = self._engine
+        minimum = max(plan.minimum_ts, session.answered_ts, session.max_observed_ts)
+        caller = Caller(plan.identity, plan.is_admin)
+        for _ in range(SNAPSHOTS_MAX):
+            if engine.latest_ts() < minimum:
+                await engine.committer.follow()
+            ts = engine.latest_ts()
+            if ts < minimum:
+                # The client has seen another history: the machine sends it away.
+                return ts, {}
+            try:
+                return ts, {
+                    spec.query_id: await self._fetch(spec, caller, ts) for spec in plan.queries
+                }
+            except UnavailableError:
+                continue
+        raise UnavailableError("SnapshotsExpire", "Snapshots expire faster than queries finish.")
+
+    async def _fetch(self, spec: QuerySpec, caller: Caller, ts: int) -> _Shown:
+        entry = await self._engine.queries.fetch(
+            query_path(spec.path), spec.arguments, caller, spec.journal, ts
+        )
+        assert entry.result is not None
+        assert entry.outcome is not None
+        # Taken out at once: the entry is shared, and goes on to newer results.
+        return entry.result, entry.outcome.read_ranges
+
+    # Sending
+
+    async def _send(self, connection: str, record: SessionRecord, handling: _Handling) -> None:
+        try:
+            for frame in handling.frames:
+                await self._gateway.post(connection, frame)
+        except (ConnectionGone, DeliveryInDoubt):
+            await self._give_up(connection)
+            return
+        if handling.is_closing:
+            await self._gateway.disconnect(connection)
+        # Refused if somebody has given the connection up meanwhile.
+        await self._store.put(
+            connection, replace(record, version=record.version + 1, sending=False)
+        )
+
+    async def _give_up(self, connection: str) -> None:
+        """Close a connection of which nobody knows what has arrived."""
+        await self._gateway.disconnect(connection)
+        while (record := await self._store.load(connection)) is not None:
+            session = Session.decode_state(record.state, limits=self._limits)
+            if session.is_closed and not record.sending:
+                return
+            session.close(1011, "DeliveryInDoubt")
+            closed = replace(
+                record,
+                version=record.version + 1,
+                sending=False,
+                interest=0,
+                state=session.encode_state(),
+            )
+            if await self._store.put(connection, closed):
+                self._interest.unregister((connection, record.interest))
+                return

@@ -1,0 +1,47 @@
+"""What a connection's queue carries when any executor may handle the session (protocols.md 19, 20).
+
+One queue group per connection: messages come in order and at least once.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+from syncline.sync.client_kind import ClientKind
+
+
+class Opened(msgspec.Struct, frozen=True, tag="opened"):
+    """The client is connected."""
+
+    client: ClientKind
+
+
+class Received(msgspec.Struct, frozen=True, tag="received"):
+    """A text frame of the client."""
+
+    text: str
+
+
+class Refresh(msgspec.Struct, frozen=True, tag="refresh"):
+    """Data that the client is shown may have changed."""
+
+
+class Tick(msgspec.Struct, frozen=True, tag="tick"):
+    """Time has passed: a Ping may be due, a message may have been missing for too long."""
+
+
+class Left(msgspec.Struct, frozen=True, tag="left"):
+    """The connection is gone."""
+
+
+Event: TypeAlias = Opened | Received | Refresh | Tick | Left
+
+
+class QueueMessage(msgspec.Struct, frozen=True):
+    """One message of a connection's queue."""
+
+    sequence: int
+    """Rises within a connection, and stays the same when the message is given out again."""
+    receives: int
+    """How often it has been given out, this time included."""
+    event: Event
