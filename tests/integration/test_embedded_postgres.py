@@ -193,14 +193,17 @@ def test_a_second_object_in_the_same_process_is_refused_too(tmp_path: Path):
         assert postgres.is_alive()
 
 
-def test_a_pid_file_that_names_some_other_process_is_no_obstacle(tmp_path: Path):
+@pytest.mark.parametrize("left_over", ["postmaster.pid", ".s.PGSQL.5432.lock"])
+def test_a_left_over_that_names_some_other_process_is_no_obstacle(tmp_path: Path, left_over: str):
+    database = tmp_path / "postgres"
     with running(tmp_path) as postgres:
         insert(postgres.conninfo, 1)
-        lines = (tmp_path / "postgres" / "postmaster.pid").read_text().splitlines()
-    bystander = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=-1)
+        lines = (database / left_over).read_text().splitlines()
+    # Postgres takes a process for a server if it may send it signals.
+    bystander = subprocess.Popen(["cat"], stdin=subprocess.PIPE, user=database.stat().st_uid)
     try:
         lines[0] = str(bystander.pid)
-        (tmp_path / "postgres" / "postmaster.pid").write_text("\n".join(lines))
+        (database / left_over).write_text("\n".join(lines))
         with running(tmp_path) as postgres:
             assert kept(postgres.conninfo) == [1]
         assert bystander.poll() is None

@@ -47,6 +47,8 @@ _POLL_SECONDS = 0.002
 _SUPERUSER: Final = "postgres"
 _DATABASE_NAME: Final = "postgres"
 _MARKER = "syncline.folder"
+_SOCKET: Final = ".s.PGSQL.5432"
+_SOCKET_LOCK: Final = f"{_SOCKET}.lock"
 
 # Small when idle, durable when busy. 100 connections cost under 1 MB and let pgbench use the same
 # server. Fewer processes: no I/O workers, no logical replication, no parallel queries.
@@ -160,7 +162,7 @@ class EmbeddedPostgres:
 
     def _host(self) -> Path:
         """The database folder, or a short link to it where its path is no socket address."""
-        address = os.fsencode(self._database / ".s.PGSQL.5432")
+        address = os.fsencode(self._database / _SOCKET)
         # libpq takes a comma for the end of a host.
         if len(address) <= SOCKET_PATH_BYTES_MAX and b"," not in address:
             return self._database
@@ -262,14 +264,14 @@ class EmbeddedPostgres:
     def _stop_left_over(self) -> None:
         """Stop the server of an owner that was killed, and clear what a crash left behind."""
         pid_file = self._database / "postmaster.pid"
-        lines = _lines(pid_file)
-        if not lines:
-            return
-        server = _server_process(lines[0], _identifier(self._database))
-        if server is not None:
-            _end_foreign_process(server)
-        # The number may by now belong to any process, which Postgres would take for a server.
-        pid_file.unlink(missing_ok=True)
+        # The number in both files may by now belong to any process, or still to a dead one that
+        # nobody has reaped; Postgres would take either for a server.
+        if lines := _lines(pid_file):
+            server = _server_process(lines[0], _identifier(self._database))
+            if server is not None:
+                _end_foreign_process(server)
+            pid_file.unlink(missing_ok=True)
+        (self._database / _SOCKET_LOCK).unlink(missing_ok=True)
 
     def _end_process(self) -> None:
         if self._process is None:
