@@ -105,7 +105,7 @@ def make_app(sessions: Sessions, api: HttpApi) -> web.Application:
             heartbeat=PROTOCOL_PING_SECONDS,
             decode_text=False,
         )
-        if not socket.can_prepare(request).ok:
+        if not _is_handshake(socket, request):
             return web.json_response(
                 {
                     "code": "WebSocketRequired",
@@ -135,6 +135,14 @@ def make_app(sessions: Sessions, api: HttpApi) -> web.Application:
     app.cleanup_ctx.append(_ticking(sessions))
     app.on_shutdown.append(lambda _: _say_goodbye(sessions))
     return app
+
+
+def _is_handshake(socket: web.WebSocketResponse, request: web.Request) -> bool:
+    try:
+        return socket.can_prepare(request).ok
+    except ValueError:
+        # A key that is not even ASCII.
+        return False
 
 
 async def _say_goodbye(sessions: Sessions) -> None:
