@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from syncline.commit.record import Commit, DocumentChange, Position, Reset
 from syncline.commit.tail import Tail
 from syncline.drivers.snapshot_reader import Snapshot, SnapshotReader, TailSource
+from syncline.drivers.table_rows import dropped_ordinals, integer
 from syncline.errors import UnavailableError
 from syncline.index.index_definition import BY_ID, index_id
 from syncline.index.key_encoding import prefix_successor
@@ -117,6 +118,7 @@ class Replica:
         """Counts how often everything was loaded anew."""
         self._catalogs = Timeline(position.ts, Catalog.from_rows([], 0))
         self._deployments = Timeline(position.ts, Deployment())
+        self._dropped: deque[tuple[int, bytes]] = deque()
 
     async def load(self, position: Position, commits: Sequence[Commit]) -> None:
         """Begin again: the documents hold everything up to `position`, `commits` follow it.
@@ -136,6 +138,9 @@ class Replica:
             self.documents, self.tail, _Complete(self.head) if self.source else None
         )
         await self._derive()
+        self._dropped.clear()
+        if self.source is None:
+            await _drop_stale_indexes(self.documents, self._catalogs.newest)
         for commit in commits:
             self._derive_from(commit)
         self.reader.source = self.source
@@ -192,8 +197,10 @@ class Replica:
             change.document_id: _row(change.after) for change in system if change.table == TABLES
         }
         if rows:
-            catalog = self._catalogs.newest.with_rows(rows, commit.ts)
+            before = self._catalogs.newest
+            catalog = before.with_rows(rows, commit.ts)
             self._catalogs.push(commit.ts, catalog)
+            self._dropped.extend((commit.ts, gone) for gone in _dropped_between(before, catalog))
         if len(rows) < len(system):
             self._deployments.push(commit.ts, self._deployments.newest.changed(system))
 
@@ -203,6 +210,8 @@ class Replica:
         self.tail.truncate(ts)
         while self._sizes and self._sizes[-1][0] > ts:
             self._tail_bytes -= self._sizes.pop()[1]
+        while self._dropped and self._dropped[-1][0] > ts:
+            self._dropped.pop()
         self._catalogs.truncate(ts)
         self._deployments.truncate(ts)
 
@@ -233,6 +242,9 @@ class Replica:
         self.tail.forget(before)
         self._catalogs.forget(before)
         self._deployments.forget(before)
+        # Snapshots from before it was dropped could still be read through the index till now.
+        while self._dropped and self._dropped[0][0] <= before:
+            await self.documents.drop_index(self._dropped.popleft()[1])
         await self.documents.collect_tombstones(before)
 
 
@@ -243,6 +255,27 @@ _CHANGE_BYTES = 1000
 """What a change costs in the tail besides its document, measured with three keys."""
 
 _SYSTEM = frozenset({TABLES, MODULES, DEPLOYMENT})
+
+
+def _dropped_between(before: Catalog, after: Catalog) -> list[bytes]:
+    """Indexes of tables that are still there; a table only goes while it has no documents."""
+    gone: list[bytes] = []
+    for table in before.user_tables():
+        now = after.table_by_number(table.number)
+        if now is not None and now is not table:
+            kept = {index.index_id for index in now.all_indexes}
+            gone += [each.index_id for each in table.all_indexes if each.index_id not in kept]
+    return gone
+
+
+async def _drop_stale_indexes(documents: Documents, catalog: Catalog) -> None:
+    """Remove the entries of indexes that had been dropped before the log's snapshot.
+
+    The log keeps the entry keys that documents were written with.
+    """
+    for row in catalog.rows():
+        for ordinal in dropped_ordinals(row):
+            await documents.drop_index(index_id(integer(row["number"]), ordinal))
 
 
 async def _all_rows(reads: SnapshotReads, table: int) -> list[dict[str, Value]]:

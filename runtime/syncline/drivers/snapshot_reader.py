@@ -44,7 +44,12 @@ class SnapshotReader:
         """The log was reset: store and tail begin anew, for another reader."""
 
     def at(self, ts: int) -> "Snapshot":
-        """Reads at `ts`; ts may be ahead of the store's watermark by what the tail holds."""
+        """Reads at `ts`; ts may be ahead of the store's watermark by what the tail holds.
+
+        Raises UnavailableError("OutOfRetention") when the tail has lost that ts already.
+        """
+        if ts < self.tail.floor:
+            raise _out_of_retention(ts)
         return Snapshot(self, ts)
 
 
@@ -85,11 +90,7 @@ class Snapshot:
     def _require_coverage(self, watermark: int) -> None:
         floor = self._reader.tail.floor
         if self.ts < floor or watermark < floor:
-            raise UnavailableError(
-                "OutOfRetention",
-                f"The snapshot at {self.ts} is older than what is kept in memory; "
-                "ask for a newer timestamp.",
-            )
+            raise _out_of_retention(self.ts)
 
     async def _complete(self, read: RangeRead, page: StoredPage) -> Page:
         """Overlay the tail, reading on while tombstones or undone rows leave the page short."""
@@ -135,3 +136,10 @@ class Snapshot:
             else:
                 rows[key] = Row(key, ts, document)
         return [rows[key] for key in sorted(rows, reverse=reverse)]
+
+
+def _out_of_retention(ts: int) -> UnavailableError:
+    return UnavailableError(
+        "OutOfRetention",
+        f"The snapshot at {ts} is older than what is kept in memory; ask for a newer timestamp.",
+    )

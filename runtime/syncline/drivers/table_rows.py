@@ -1,0 +1,175 @@
+"""The rows of `_tables` through a push: marked as pending, then switched or taken back.
+
+Pure functions from a row's fields to its new fields (protocols.md rule 21). An index is pending for
+exactly one push, the one that gave it its ordinal, so a push never takes another's work for its
+own: neither what an interrupted one left behind nor what one in another process does meanwhile.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from syncline.errors import DeveloperError
+from syncline.index.index_definition import FIRST_USER_ORDINAL
+from syncline.schema.definition import Schema
+from syncline.schema.validator_types import Validator
+from syncline.values import wire_json
+from syncline.values.value import Value
+
+Fields = dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class WantedTable:
+    """What the schema says of a table; without a validator its documents may be anything."""
+
+    indexes: dict[str, list[Value]]
+    """Field paths by index name."""
+    validator: Validator | None
+    validator_json: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A row with pending marks, and what they are."""
+
+    fields: Fields
+    ordinals: frozenset[int]
+    """Of the indexes that are to be built."""
+    added: tuple[str, ...]
+    """Their names."""
+    is_validated: bool
+    """Whether existing documents have to be checked against the validator."""
+
+
+NOTHING_WANTED = WantedTable({}, None, None)
+
+
+def wanted_tables(schema: Schema | None) -> dict[str, WantedTable]:
+    """By name; nothing without a schema."""
+    if schema is None:
+        return {}
+    wanted: dict[str, WantedTable] = {}
+    for name, table in schema.tables.items():
+        indexes: dict[str, list[Value]] = {each.name: list(each.fields) for each in table.indexes}
+        if schema.schema_validation:
+            json = wire_json.from_json(table.validator.to_json())
+            wanted[name] = WantedTable(indexes, table.validator, json)
+        else:
+            wanted[name] = WantedTable(indexes, None, None)
+    return wanted
+
+
+def new_table(name: str, number: int) -> Fields:
+    """The row of a table that nobody has used yet."""
+    return {
+        "name": name,
+        "number": number,
+        "nextOrdinal": FIRST_USER_ORDINAL,
+        "indexes": [],
+        "validator": None,
+        "pendingValidator": None,
+    }
+
+
+def marked(fields: Fields, wanted: WantedTable) -> Marked:
+    """The row with what is new in the schema as pending.
+
+    Marks of an earlier push are removed: nobody knows how far it came, so indexes are built anew
+    and documents checked again.
+    """
+    indexes = [each for each in indexes_of(fields) if each["state"] != "pending"]
+    existing = {(str(each["name"]), _paths(each["fields"])) for each in indexes}
+    first = ordinal = integer(fields["nextOrdinal"])
+    added: list[str] = []
+    for name, paths in wanted.indexes.items():
+        if (name, _paths(paths)) not in existing:
+            indexes.append({"name": name, "ordinal": ordinal, "fields": paths, "state": "pending"})
+            added.append(name)
+            ordinal += 1
+    is_validated = wanted.validator is not None and wanted.validator_json != fields["validator"]
+    row: Fields = {
+        **fields,
+        "indexes": list[Value](indexes),
+        "nextOrdinal": ordinal,
+        "pendingValidator": wanted.validator_json if is_validated else None,
+    }
+    return Marked(row, frozenset(range(first, ordinal)), tuple(added), is_validated)
+
+
+def switched(
+    fields: Fields, wanted: WantedTable, marks: Marked | None
+) -> tuple[Fields, tuple[str, ...]]:
+    """The row as the schema wants it, and the names of the indexes that go.
+
+    Raises DeveloperError("PushOvertaken") if something is missing that this push (by its `marks`)
+    did not build or check itself: another push has changed the row meanwhile.
+    """
+    built = marks.ordinals if marks is not None else frozenset[int]()
+    kept: list[Value] = []
+    removed: list[str] = []
+    for each in indexes_of(fields):
+        is_usable = each["state"] != "pending" or each["ordinal"] in built
+        if is_usable and wanted.indexes.get(str(each["name"])) == each["fields"]:
+            kept.append({**each, "state": "ready"})
+        elif each["state"] != "pending":
+            removed.append(str(each["name"]))
+    is_checked = marks is not None and marks.is_validated
+    if len(kept) < len(wanted.indexes) or not (
+        wanted.validator is None
+        or wanted.validator_json == fields["validator"]
+        or (is_checked and wanted.validator_json == fields["pendingValidator"])
+    ):
+        raise overtaken(str(fields["name"]))
+    row: Fields = {
+        **fields,
+        "indexes": kept,
+        "validator": wanted.validator_json,
+        "pendingValidator": None,
+    }
+    return row, tuple(removed)
+
+
+def overtaken(name: str) -> DeveloperError:
+    """Why a push gives up: somebody else has pushed at the same time."""
+    return DeveloperError(
+        "PushOvertaken",
+        f'Another push has changed table "{name}" while this one was under way, and nothing of '
+        "this one is deployed. Push again if yours is the one that shall be.",
+    )
+
+
+def taken_back(fields: Fields, marks: Marked) -> Fields:
+    """The row without these marks; those of another push stay."""
+    indexes: list[Value] = [
+        {**each}
+        for each in indexes_of(fields)
+        if each["state"] != "pending" or each["ordinal"] not in marks.ordinals
+    ]
+    pending = fields["pendingValidator"]
+    if marks.is_validated and pending == marks.fields["pendingValidator"]:
+        pending = None
+    return {**fields, "indexes": indexes, "pendingValidator": pending}
+
+
+def indexes_of(fields: Mapping[str, Value]) -> list[dict[str, Value]]:
+    """The user indexes of a row."""
+    indexes = fields["indexes"]
+    assert isinstance(indexes, list)
+    return [index for index in indexes if isinstance(index, dict)]
+
+
+def dropped_ordinals(fields: Mapping[str, Value]) -> Collection[int]:
+    """Ordinals that were an index once and are none any more; they are never used again."""
+    present = {integer(each["ordinal"]) for each in indexes_of(fields)}
+    return set(range(FIRST_USER_ORDINAL, integer(fields["nextOrdinal"]))) - present
+
+
+def integer(value: Value) -> int:
+    """A number of a row."""
+    assert isinstance(value, int)
+    return value
+
+
+def _paths(fields: Value) -> tuple[str, ...]:
+    assert isinstance(fields, list)
+    return tuple(str(name) for name in fields)
