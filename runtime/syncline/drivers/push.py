@@ -2,20 +2,35 @@
 
 (a) A first commit notes new indexes and changed validators as pending: from here on every commit
 also emits keys for pending indexes. (b) Existing documents are validated and index entries
-backfilled at a snapshot at or after (a), while the old version serves. (c) What changed since is
-validated in memory and the switch is committed with the read set of all tables concerned, so that
-it takes effect only if it is still right. A push that fails takes its pending marks back.
+backfilled, page by page, each at the newest snapshot, while the old version serves; whatever is
+written meanwhile is validated too. (c) The switch is committed with the read set of all tables
+concerned, so that it takes effect only if it is still right. A push that fails takes its pending
+marks back.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from syncline.drivers.committer import Committer, Done, Draft, Settled
+from syncline.commit.record import Duplicate
+from syncline.commit.tail import Tail
+from syncline.drivers.committer import Committer, Done, Draft, Rerun, Settled
 from syncline.drivers.replica import DEPLOYMENT, MODULES, TABLES, Replica
 from syncline.drivers.system_writes import SystemWrites, fields_of
-from syncline.errors import DeveloperError
+from syncline.drivers.table_rows import (
+    NOTHING_WANTED,
+    Marked,
+    WantedTable,
+    integer,
+    marked,
+    new_table,
+    overtaken,
+    switched,
+    taken_back,
+    wanted_tables,
+)
+from syncline.errors import DeveloperError, UnavailableError
 from syncline.index.index_definition import BY_ID, index_id
 from syncline.index.key_encoding import prefix_successor
 from syncline.index.key_range import KeyRange
@@ -26,11 +41,12 @@ from syncline.ports import (
     FunctionRunner,
     Log,
     RangeRead,
+    Row,
     StoredRow,
 )
 from syncline.schema.catalog import Catalog, TableInfo
 from syncline.schema.conformance import document_failure
-from syncline.schema.definition import Schema, schema_from_json
+from syncline.schema.definition import schema_from_json
 from syncline.values import wire_json
 from syncline.values.value import Value
 
@@ -51,13 +67,21 @@ class PushReport:
 
 
 @dataclass(slots=True)
-class _Plan:
-    """What the schema asks for, per table name."""
+class _Push:
+    """One push under way: what it wants, what it has marked, how far it has looked."""
 
-    pending: list[str] = field(default_factory=list[str])
-    validate: list[str] = field(default_factory=list[str])
-    added: list[str] = field(default_factory=list[str])
-    removed: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
+    spec: BundleSpec
+    bundle: str
+    url: str
+    wanted: dict[str, WantedTable]
+    marks: dict[str, Marked] = field(default_factory=dict[str, Marked])
+    """By table, of the tables that have something pending."""
+    created: frozenset[str] = frozenset()
+    """Tables whose first row is this push's."""
+    tail: Tail = field(default_factory=Tail)
+    """Where the changes since the marks are found."""
+    seen: int = 0
+    """Every durable change up to this ts has been examined."""
 
 
 class Pusher:
@@ -89,152 +113,150 @@ class Pusher:
         async with self._turn:
             spec = await self._runner.load(bundle, folder)
             schema = schema_from_json(spec.schema) if spec.schema is not None else None
-            plan = _Plan()
-            await self._commit(lambda writes: self._mark_pending(writes, schema, plan))
+            push = _Push(spec, bundle, url, wanted_tables(schema))
             try:
-                seen = self._replica.durable.ts
-                for name in plan.pending:
-                    await self._examine(name, seen, schema)
-                return await self._switch(spec, bundle, url, schema, plan, seen)
+                await self._commit(lambda writes: self._mark_pending(writes, push))
+                push.tail, push.seen = self._replica.tail, self._replica.durable.ts
+                for name in push.marks:
+                    await self._examine(name, push)
+                return await self._switch(push)
             except BaseException:
-                await self._commit(self._take_back)
+                await self._commit(lambda writes: self._take_back(writes, push))
                 raise
 
     # Step a: pending marks.
 
-    async def _mark_pending(self, writes: SystemWrites, schema: Schema | None, plan: _Plan) -> None:
-        plan.__init__()
+    async def _mark_pending(self, writes: SystemWrites, push: _Push) -> None:
         rows = {str(row.document["name"]): row for row in await writes.rows(TABLES)}
-        number = max([10_000, *(_int(row.document["number"]) for row in rows.values())])
-        for name, wanted in _wanted(schema).items():
-            row = rows.get(name)
-            if row is None:
+        number = max([10_000, *(integer(row.document["number"]) for row in rows.values())])
+        push.marks.clear()
+        push.created = frozenset(push.wanted.keys() - rows.keys())
+        for name, row in rows.items():
+            marks = marked(fields_of(row.document), push.wanted.get(name, NOTHING_WANTED))
+            writes.replace(row, TABLES, marks.fields)
+            self._note(push, name, marks)
+        for name, wanted in push.wanted.items():
+            if name in push.created:
                 number += 1
-                current = _new_table(name, number)
-            else:
-                current = fields_of(row.document)
-            pending = _with_pending(current, wanted, plan)
-            if row is None:
-                writes.insert(TABLES, pending)
-                plan.pending.append(name)
-            elif pending != current:
-                writes.replace(row, TABLES, pending)
-                plan.pending.append(name)
+                marks = marked(new_table(name, number), wanted)
+                writes.insert(TABLES, marks.fields)
+                self._note(push, name, marks)
+
+    @staticmethod
+    def _note(push: _Push, name: str, marks: Marked) -> None:
+        if marks.ordinals or marks.is_validated:
+            push.marks[name] = marks
 
     # Step b: validation and backfill.
 
-    async def _examine(self, name: str, ts: int, schema: Schema | None) -> None:
-        """Validate every document of a table at `ts` and write the entries of pending indexes."""
-        catalog = self._replica.catalog_at(ts)
-        table = catalog.table(name)
-        assert table is not None
-        reads = self._replica.reads(ts)
-        lo, hi = _whole(table)
+    async def _examine(self, name: str, push: _Push) -> None:
+        """Validate every document of a table and write the entries of its new indexes.
+
+        Each page is read at the newest durable ts, so that no old snapshot has to be kept for as
+        long as this takes: what was written behind the cursor is examined as a change.
+        """
+        lo, hi = _whole(integer(push.marks[name].fields["number"]))
         done = False
         while not done:
-            (page,) = await reads.read([RangeRead(lo, hi, BACKFILL_PAGE_ROWS)])
-            rows: list[StoredRow] = []
-            keys: list[tuple[str, int, bytes]] = []
-            for row in page.rows:
-                document = wire_json.decode(row.document)
-                assert isinstance(document, dict)
-                document_id = str(document["_id"])
-                _require_valid(document, table, catalog)
-                for key in _pending_keys(table, document, document_id):
-                    rows.append(StoredRow(key, row.ts, row.document))
-                    keys.append((document_id, row.ts, key))
-            if rows:
-                await self._replica.documents.add_index_rows(rows)
-                await self._log.add_index_keys(keys)
+            now = self._replica.durable.ts
+            self._check_changes(push, now)
+            push.seen = now
+            (page,) = await self._replica.reads(now).read([RangeRead(lo, hi, BACKFILL_PAGE_ROWS)])
+            await self._examine_rows(push, name, page.rows, self._replica.catalog_at(now))
             done = page.done
             if not done:
                 lo = page.rows[-1].key + b"\x00"
             await asyncio.sleep(0)
 
+    async def _examine_rows(
+        self, push: _Push, name: str, page: tuple[Row, ...], catalog: Catalog
+    ) -> None:
+        table = catalog.table(name)
+        if table is None:
+            raise overtaken(name)
+        rows: list[StoredRow] = []
+        keys: list[tuple[str, int, bytes]] = []
+        for row in page:
+            document = _require_valid(row.document, name, push, catalog)
+            document_id = str(document["_id"])
+            for key in _new_keys(table, document, document_id, push.marks[name].ordinals):
+                rows.append(StoredRow(key, row.ts, row.document))
+                keys.append((document_id, row.ts, key))
+        if rows:
+            await self._replica.documents.add_index_rows(rows)
+            await self._log.add_index_keys(keys)
+
+    def _check_changes(self, push: _Push, now: int) -> None:
+        """Validate what was written after `push.seen`, up to `now`."""
+        if not push.marks:
+            return
+        if self._replica.tail is not push.tail or push.seen < push.tail.floor:
+            raise UnavailableError(
+                "PushInterrupted",
+                "The log was loaded again, or shortened, while the push was under way, so that "
+                "it can't tell what has changed; nothing of it is deployed. Push again.",
+            )
+        catalog = self._replica.catalog_at(now)
+        names = {
+            integer(marks.fields["number"]): name
+            for name, marks in push.marks.items()
+            if marks.is_validated
+        }
+        for commit in push.tail.changes_since(push.seen) if names else ():
+            for change in commit.changes if commit.ts <= now else ():
+                name = names.get(change.table)
+                if name is not None and change.after is not None:
+                    _require_valid(change.after, name, push, catalog)
+
     # Step c: the switch.
 
-    async def _switch(
-        self,
-        spec: BundleSpec,
-        bundle: str,
-        url: str,
-        schema: Schema | None,
-        plan: _Plan,
-        seen: int,
-    ) -> PushReport:
+    async def _switch(self, push: _Push) -> PushReport:
         changed: list[str] = []
         removed: list[str] = []
+        removed_indexes: list[str] = []
 
         async def build(writes: SystemWrites) -> None:
-            nonlocal seen
             changed.clear()
             removed.clear()
-            plan.removed.clear()
-            await self._switch_tables(writes, schema, plan)
-            await self._switch_modules(writes, spec, changed, removed)
+            removed_indexes.clear()
+            await self._switch_tables(writes, push, removed_indexes)
+            await self._switch_modules(writes, push.spec, changed, removed)
             deployment = await writes.rows(DEPLOYMENT)
-            fields: dict[str, Value] = {"bundle": bundle, "url": url}
+            fields: dict[str, Value] = {"bundle": push.bundle, "url": push.url}
             if deployment:
                 writes.replace(deployment[0], DEPLOYMENT, fields)
             else:
                 writes.insert(DEPLOYMENT, fields)
             # No wait between this check and the submission: nothing can slip in between, and what
-            # other processes commit meanwhile conflicts with the read ranges.
-            seen = self._check_changed_since(seen, writes.begin_ts, plan.pending)
-            catalog = self._replica.catalog_at(writes.begin_ts)
-            for name in plan.pending:
-                table = catalog.table(name)
-                assert table is not None
-                writes.read_ranges.append(KeyRange(*_whole(table)))
+            # other processes commit meanwhile conflicts with the read ranges. `seen` stays where
+            # it is: what lies above may be layers that are dropped and replaced by others.
+            self._check_changes(push, writes.begin_ts)
+            for marks in push.marks.values():
+                writes.read_ranges.append(KeyRange(*_whole(integer(marks.fields["number"]))))
 
         await self._commit(build)
-        for _, dropped in plan.removed:
-            await self._replica.documents.drop_index(dropped)
         return PushReport(
-            bundle,
+            push.bundle,
             tuple(changed),
             tuple(removed),
-            tuple(plan.added),
-            tuple(name for name, _ in plan.removed),
-            tuple(plan.validate),
+            tuple(f"{name}.{each}" for name, marks in push.marks.items() for each in marks.added),
+            tuple(removed_indexes),
+            tuple(name for name, marks in push.marks.items() if marks.is_validated),
         )
 
-    def _check_changed_since(self, seen: int, now: int, names: Sequence[str]) -> int:
-        catalog = self._replica.catalog_at(now)
-        tables = {
-            table.number: table for name in names if (table := catalog.table(name)) is not None
-        }
-        for commit in self._replica.tail.changes_since(seen) if tables else ():
-            for change in commit.changes:
-                table = tables.get(change.table)
-                if table is not None and change.after is not None and commit.ts <= now:
-                    document = wire_json.decode(change.after)
-                    assert isinstance(document, dict)
-                    _require_valid(document, table, catalog)
-        return now
-
     async def _switch_tables(
-        self, writes: SystemWrites, schema: Schema | None, plan: _Plan
+        self, writes: SystemWrites, push: _Push, removed_indexes: list[str]
     ) -> None:
-        wanted = _wanted(schema)
+        missing = set(push.wanted)
         for row in await writes.rows(TABLES):
             name = str(row.document["name"])
-            number = _int(row.document["number"])
-            target = wanted.get(name, _Wanted(None, {}))
-            indexes: list[Value] = []
-            for index in _indexes(row.document):
-                if target.indexes.get(str(index["name"])) == index["fields"]:
-                    indexes.append({**index, "state": "ready"})
-                else:
-                    dropped = index_id(number, _int(index["ordinal"]))
-                    plan.removed.append((f"{name}.{index['name']}", dropped))
-            fields: dict[str, Value] = {
-                **fields_of(row.document),
-                "indexes": indexes,
-                "validator": target.validator,
-                "pendingValidator": None,
-            }
+            missing.discard(name)
+            wanted = push.wanted.get(name, NOTHING_WANTED)
+            fields, removed = switched(fields_of(row.document), wanted, push.marks.get(name))
+            removed_indexes.extend(f"{name}.{each}" for each in removed)
             writes.replace(row, TABLES, fields)
+        if missing:
+            raise overtaken(min(missing))
 
     async def _switch_modules(
         self, writes: SystemWrites, spec: BundleSpec, changed: list[str], removed: list[str]
@@ -265,19 +287,29 @@ class Pusher:
             removed.append(path)
             writes.delete(row, MODULES)
 
-    async def _take_back(self, writes: SystemWrites) -> None:
-        """Undo (a): pending marks go, and tables that the push had made while they are empty."""
+    async def _take_back(self, writes: SystemWrites, push: _Push) -> None:
+        """Undo (a): this push's marks go, and tables that it has made while they are empty."""
         for row in await writes.rows(TABLES):
-            document = row.document
-            indexes: list[Value] = [
-                {**index} for index in _indexes(document) if index["state"] != "pending"
-            ]
-            writes.replace(
-                row, TABLES, {**fields_of(document), "indexes": indexes, "pendingValidator": None}
-            )
+            name = str(row.document["name"])
+            marks = push.marks.get(name)
+            fields = fields_of(row.document)
+            fields = taken_back(fields, marks) if marks is not None else fields
+            if name in push.created and await self._is_unused(writes, fields):
+                writes.delete(row, TABLES)
+            else:
+                writes.replace(row, TABLES, fields)
 
-    async def _commit(self, build: Callable[[SystemWrites], Awaitable[None]]) -> int:
-        """Commit what `build` asks for, again on conflict; returns the commit's ts."""
+    async def _is_unused(self, writes: SystemWrites, fields: dict[str, Value]) -> bool:
+        """Whether nobody has put a document into a table or deployed a schema for it."""
+        if fields["indexes"] or fields["validator"] or fields["pendingValidator"]:
+            return False
+        lo, hi = _whole(integer(fields["number"]))
+        writes.read_ranges.append(KeyRange(lo, hi))
+        (page,) = await self._replica.reads(writes.begin_ts).read([RangeRead(lo, hi, 1)])
+        return not page.rows
+
+    async def _commit(self, build: Callable[[SystemWrites], Awaitable[None]]) -> None:
+        """Commit what `build` asks for, again on conflict."""
         self._requests += 1
         while True:
             await self._committer.ready()
@@ -290,8 +322,14 @@ class Pusher:
             )
             await build(writes)
             if not writes.changes:
-                return self._replica.durable.ts
+                return
             settled: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
+
+            def done(result: Settled, settled: asyncio.Future[Settled] = settled) -> None:
+                # A push that was cancelled does not wait any more.
+                if not settled.done():
+                    settled.set_result(result)
+
             draft = Draft(
                 epoch=epoch,
                 begin_ts=writes.begin_ts,
@@ -304,100 +342,46 @@ class Pusher:
                 outcome=b'{"value":null}',
                 failed=False,
             )
-            if self._committer.submit(draft, settled.set_result) is not None:
+            if self._committer.submit(draft, done) is not None:
                 await asyncio.sleep(0.01)
                 continue
-            result = await settled
-            if isinstance(result, Done):
-                return result.ts
+            match await settled:
+                case Done() | Duplicate():  # a duplicate: it was in doubt, and is committed
+                    return
+                case Rerun():
+                    continue
+                case refused:
+                    raise UnavailableError("PushRefused", refused.reason)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    validator: Value
-    indexes: dict[str, list[Value]]
-
-
-def _wanted(schema: Schema | None) -> dict[str, _Wanted]:
-    if schema is None:
-        return {}
-    return {
-        name: _Wanted(
-            wire_json.from_json(table.validator.to_json()) if schema.schema_validation else None,
-            {index.name: list(index.fields) for index in table.indexes},
-        )
-        for name, table in schema.tables.items()
-    }
-
-
-def _new_table(name: str, number: int) -> dict[str, Value]:
-    return {
-        "name": name,
-        "number": number,
-        "nextOrdinal": 2,
-        "indexes": [],
-        "validator": None,
-        "pendingValidator": None,
-    }
-
-
-def _with_pending(current: dict[str, Value], wanted: _Wanted, plan: _Plan) -> dict[str, Value]:
-    name = str(current["name"])
-    indexes: list[Value] = list(_indexes(current))
-    ordinal = _int(current["nextOrdinal"])
-    existing = {(str(index["name"]), _key(index["fields"])) for index in _indexes(current)}
-    for index_name, fields in wanted.indexes.items():
-        if (index_name, _key(fields)) not in existing:
-            indexes.append(
-                {"name": index_name, "ordinal": ordinal, "fields": fields, "state": "pending"}
-            )
-            plan.added.append(f"{name}.{index_name}")
-            ordinal += 1
-    pending: Value = None
-    if wanted.validator is not None and wanted.validator != current["validator"]:
-        pending = wanted.validator
-        plan.validate.append(name)
-    return {**current, "indexes": indexes, "nextOrdinal": ordinal, "pendingValidator": pending}
-
-
-def _indexes(document: dict[str, Value]) -> list[dict[str, Value]]:
-    indexes = document["indexes"]
-    assert isinstance(indexes, list)
-    return [index for index in indexes if isinstance(index, dict)]
-
-
-def _key(fields: Value) -> tuple[str, ...]:
-    assert isinstance(fields, list)
-    return tuple(str(name) for name in fields)
-
-
-def _int(value: Value) -> int:
-    assert isinstance(value, int)
-    return value
-
-
-def _whole(table: TableInfo) -> tuple[bytes, bytes]:
-    lo = index_id(table.number, BY_ID)
+def _whole(table_number: int) -> tuple[bytes, bytes]:
+    lo = index_id(table_number, BY_ID)
     hi = prefix_successor(lo)
     assert hi is not None
     return lo, hi
 
 
-def _pending_keys(table: TableInfo, document: dict[str, Value], document_id: str) -> list[bytes]:
+def _new_keys(
+    table: TableInfo, document: dict[str, Value], document_id: str, ordinals: frozenset[int]
+) -> list[bytes]:
+    if not ordinals:
+        return []
     keys = table.keys(document, document_id)
     return [
-        key for key, index in zip(keys, table.all_indexes, strict=True) if index.state == "pending"
+        key for key, index in zip(keys, table.all_indexes, strict=True) if index.ordinal in ordinals
     ]
 
 
-def _require_valid(document: dict[str, Value], table: TableInfo, catalog: Catalog) -> None:
-    if table.pending_validator is None:
-        return
-    failure = document_failure(document, table.pending_validator, catalog.name_of)
-    if failure is not None:
-        raise DeveloperError(
-            "SchemaValidationFailed",
-            f'Document {document["_id"]} in table "{table.name}" does not match the schema: '
-            f"{failure}\nChange the document or the schema, then push again. "
-            "The version that was deployed before keeps serving.",
-        )
+def _require_valid(encoded: bytes, name: str, push: _Push, catalog: Catalog) -> dict[str, Value]:
+    document = wire_json.decode(encoded)
+    assert isinstance(document, dict)
+    if push.marks[name].is_validated:
+        failure = document_failure(document, push.wanted[name].validator, catalog.name_of)
+        if failure is not None:
+            raise DeveloperError(
+                "SchemaValidationFailed",
+                f'Document {document["_id"]} in table "{name}" does not match the schema: '
+                f"{failure}\nChange the document or the schema, then push again. "
+                "The version that was deployed before keeps serving.",
+            )
+    return document
