@@ -71,8 +71,10 @@ class Snapshot:
         # The watermark is read before any data: an older one is only slower (rule 9).
         watermark = await self._reader.documents.watermark()
         stored = await self._stored(reads)
-        self._require_coverage(watermark)
-        return [await self._complete(read, page) for read, page in zip(reads, stored, strict=True)]
+        return [
+            await self._complete(read, page, watermark)
+            for read, page in zip(reads, stored, strict=True)
+        ]
 
     async def _stored(self, reads: Sequence[RangeRead]) -> Sequence[StoredPage]:
         """Stored pages of which the tail knows every row that is too new."""
@@ -92,7 +94,7 @@ class Snapshot:
         if self.ts < floor or watermark < floor:
             raise _out_of_retention(self.ts)
 
-    async def _complete(self, read: RangeRead, page: StoredPage) -> Page:
+    async def _complete(self, read: RangeRead, page: StoredPage, watermark: int) -> Page:
         """Overlay the tail, reading on while tombstones or undone rows leave the page short."""
         lo, hi = read.lo, read.hi
         live: list[Row] = []
@@ -104,6 +106,8 @@ class Snapshot:
                     window_lo = last
                 else:
                     window_hi = last + b"\x00"
+            # Before each page, since the tail may have been shortened while one was fetched.
+            self._require_coverage(watermark)
             live.extend(self._overlay(page, window_lo, window_hi, reverse=read.reverse))
             if len(live) > read.limit or (len(live) == read.limit and not page.done):
                 return Page(tuple(live[: read.limit]), done=False)
