@@ -6,7 +6,6 @@ from pathlib import Path
 from random import Random
 from textwrap import dedent
 
-from syncline.commit.record import Commit
 from syncline.drivers.answers import Caller
 from syncline.drivers.engine import Engine
 from syncline.drivers.inline_runner import InlineRunner
@@ -234,8 +233,3 @@ async def forget_history(stage: Stage, engine: Engine) -> None:
     """Let so much time pass that no snapshot of now can be read any more."""
     stage.clock.advance(10_000)
     await engine.fold()
-
-
-def wrote(commits: Sequence[Commit]) -> list[str]:
-    """The sessions of commits: whether a push or somebody else made them."""
-    return [each.session.partition("-")[0] for each in commits]
