@@ -11,6 +11,7 @@ import struct
 from syncline.limits import OUTBOX_BYTES_MAX
 
 _TEXT = 0x81
+_CLOSE = 0x88
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -21,6 +22,12 @@ def text_frame(payload: bytes) -> bytes:
     if length < 65_536:
         return struct.pack("!BBH", _TEXT, 126, length) + payload
     return struct.pack("!BBQ", _TEXT, 127, length) + payload
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """A close frame; `reason` has at most 123 bytes."""
+    payload = code.to_bytes(2, "big") + reason.encode()
+    return bytes((_CLOSE, len(payload))) + payload
 
 
 class Outbox:
@@ -40,6 +47,11 @@ class Outbox:
         frames, self._frames = self._frames, []
         if frames and not self._transport.is_closing():
             self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+
+    def close(self, code: int, reason: str) -> None:
+        """Send what was queued and a close frame, after which nothing may be sent."""
+        self._frames.append(close_frame(code, reason))
+        self.flush()
 
     @property
     def unsent_bytes(self) -> int:

@@ -21,6 +21,8 @@ from syncline.sync.client_kind import client_kind
 TICK_SECONDS = 1.0
 PROTOCOL_PING_SECONDS = 30.0
 """Seconds between WebSocket pings that find dead peers; ours, a quarter of the idle limit."""
+CLOSING_SECONDS_MAX = 5.0
+"""Seconds that a client may take to answer a close frame; ours."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ class Connection:
         self._socket = socket
         self._outbox = Outbox(transport)
         self._transport = transport
-        self._closing: asyncio.Task[None] | None = None
+        self._cut_off: asyncio.TimerHandle | None = None
 
     @property
     def unsent_bytes(self) -> int:
@@ -58,30 +60,32 @@ class Connection:
 
     def close(self, code: int | None, reason: str) -> None:
         """Start the closing handshake; a peer that does not take part is cut off."""
-        self._outbox.flush()
-        if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._close(code, reason))
-
-    async def _close(self, code: int | None, reason: str) -> None:
-        try:
-            async with asyncio.timeout(5):
-                await self._socket.close(
-                    code=WSCloseCode.OK if code is None else code, message=reason.encode()
-                )
-        except TimeoutError:
-            self._transport.abort()
+        if self._cut_off is None:
+            self._outbox.close(WSCloseCode.OK if code is None else code, reason)
+            loop = asyncio.get_running_loop()
+            self._cut_off = loop.call_later(CLOSING_SECONDS_MAX, self._transport.abort)
 
     async def read(self, driver: SessionDriver) -> None:
-        """Hand every message to the session until the connection ends."""
-        async for message in self._socket:
-            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                driver.receive(message.data)
-            elif message.type is WSMsgType.PING:
-                await self._socket.pong(message.data)
-            elif message.type is WSMsgType.PONG:
-                driver.pong()
-            else:
-                break
+        """Hand every message to the session until the client has closed its side, too.
+
+        That is, also after `close`: a socket with unread data that is closed is reset, and the
+        client might never see what it was told last.
+        """
+        try:
+            async for message in self._socket:
+                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    driver.receive(message.data)
+                elif message.type is WSMsgType.PING:
+                    await self._socket.pong(message.data)
+                elif message.type is WSMsgType.PONG:
+                    driver.pong()
+                else:
+                    break
+        finally:
+            self.close(None, "")
+            if self._cut_off is not None:
+                self._cut_off.cancel()
+            self._transport.close()
 
 
 def make_app(sessions: Sessions, api: HttpApi) -> web.Application:
@@ -102,6 +106,7 @@ def make_app(sessions: Sessions, api: HttpApi) -> web.Application:
             compress=False,
             max_msg_size=CLIENT_MESSAGE_BYTES_MAX,
             autoping=False,
+            autoclose=False,
             heartbeat=PROTOCOL_PING_SECONDS,
             decode_text=False,
         )
@@ -131,7 +136,7 @@ def make_app(sessions: Sessions, api: HttpApi) -> web.Application:
 
     app.router.add_get("/api/sync", connect)
     app.router.add_get("/api/{version:[0-9][^/]*}/sync", connect)
-    app.router.add_route("*", "/{path:.*}", call)
+    app.router.add_route("*", r"/{path:[\s\S]*}", call)
     app.cleanup_ctx.append(_ticking(sessions))
     app.on_shutdown.append(lambda _: _say_goodbye(sessions))
     return app
