@@ -312,6 +312,16 @@ def test_largest_arguments_are_taken_and_larger_ones_refused_by_the_function(ser
         client.assert_works(2)
 
 
+def test_fatal_error_arrives_although_the_client_goes_on_talking(server: DevServer):
+    text = json.dumps({"type": "Event", "eventType": "x" * 50_000, "event": None}).encode()
+    for _ in range(20):
+        with Conversation(server) as client:
+            client.say(connect_message(), "{")
+            for _ in range(20):
+                client.say_frames(frame(TEXT, text))
+            assert client.ending().fatal_error.startswith(TEXT_START)
+
+
 # Ahead of its turn
 
 

@@ -157,6 +157,7 @@ def test_request_that_ends_early_is_not_answered(server: DevServer, request_: by
         ("GET", "/api/export/zip/../../../secret/"),
         ("GET", "/%ff%ed%a0%80"),
         ("GET", "/a%00b"),
+        ("POST", "/%0A"),
         ("GET", "/" + "x" * 8000),
     ],
 )
