@@ -12,7 +12,7 @@ Everything reported by `done` is durable. For one batch the order is: documents 
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from syncline.commit.record import (
@@ -93,14 +93,22 @@ class Committer:
         clock: Clock,
         entropy: Entropy,
         on_durable: Callable[[Sequence[Commit]], Awaitable[None]],
-        on_reset: Callable[[], Awaitable[None]],
+        reload: Callable[[], Awaitable[None]],
+        on_reset: Callable[[], None],
+        pipelining: bool = True,
     ) -> None:
+        """`reload` loads the replica anew; `on_reset` is called when that has been answered for.
+
+        `pipelining` False: every batch is validated in full by the database.
+        """
         self._log = log
         self._replica = replica
         self._clock = clock
         self._entropy = entropy
         self._on_durable = on_durable
+        self._reload = reload
         self._on_reset = on_reset
+        self._pipelining = pipelining
         self._queue: deque[_Item] = deque()
         self._wake = asyncio.Event()
         self._open = asyncio.Event()
@@ -112,7 +120,7 @@ class Committer:
     @property
     def is_speculative(self) -> bool:
         """Whether runs may stand on layers that are not durable yet."""
-        return self._moved_heads < MOVED_HEADS_MAX
+        return self._pipelining and self._moved_heads < MOVED_HEADS_MAX
 
     @property
     def begin_ts(self) -> int:
@@ -209,7 +217,7 @@ class Committer:
                 self._queue.extendleft(reversed(batch))
                 await asyncio.sleep(0.05)
             case Reset():
-                await self._start_over(batch)
+                await self._start_over(lambda: _run_again(batch))
 
     async def _settle_layers(self, batch: list[_Item], results: Sequence[ItemResult]) -> None:
         kept = 0
@@ -228,44 +236,37 @@ class Committer:
             item.done(Done(result.ts))
         if kept < len(results):
             batch[kept].done(_settled(results[kept]))
-        for item in dropped:
-            item.done(Rerun())
+        _run_again(dropped)
         if commits:
             await self._on_durable(commits)
 
     async def _settle_validated(self, batch: list[_Item], results: Sequence[ItemResult]) -> None:
         """The database gave each its own verdict and ts; the tail brings the commits in order."""
-        if not await self._advance(
+        await self._advance(
             lambda: [
                 item.done(_settled(result)) for item, result in zip(batch, results, strict=True)
             ]
-        ):
-            await self._start_over(batch)
-            return
+        )
         self._moved_heads = 0
 
     async def _rebase(self, batch: list[_Item]) -> None:
         dropped = batch + self._drop_layers()
-        if not await self._advance(lambda: [item.done(Rerun()) for item in dropped]):
-            await self._start_over(dropped)
+        await self._advance(lambda: _run_again(dropped))
 
-    async def _advance(self, answer: Callable[[], object]) -> bool:
-        """Fetch what the log has and we lack, answer, publish. False: the log was reset."""
+    async def _advance(self, answer: Callable[[], object]) -> None:
+        """Fetch what the log has and we lack, answer, publish."""
         dropped: list[_Item] = []
         commits = await catch_up(
-            self._replica,
-            self._log,
-            lambda: dropped.extend(self._drop_layers()),
+            self._replica, self._log, lambda: dropped.extend(self._drop_layers())
         )
         if commits is None:
             self._queue.extendleft(reversed(dropped))
-            return False
+            await self._start_over(answer)
+            return
         answer()
-        for item in dropped:
-            item.done(Rerun())
+        _run_again(dropped)
         if commits:
             await self._on_durable(commits)
-        return True
 
     def _drop_layers(self) -> list[_Item]:
         """Drop every layer; what was queued on them has to run again."""
@@ -275,24 +276,32 @@ class Committer:
         self._queue.clear()
         return queued
 
-    async def _start_over(self, batch: list[_Item]) -> None:
+    async def _start_over(self, answer: Callable[[], object]) -> None:
+        """The log was reset: load it anew, answer what is settled, run everything else again."""
         self._open.clear()
-        dropped = batch + self._drop_layers()
-        await self._on_reset()
+        dropped = self._drop_layers()
+        await self._reload()
         self._open.set()
-        for item in dropped:
-            item.done(Rerun())
+        answer()
+        _run_again(dropped)
+        # Only now: nobody may see an effect whose mutation has not been answered.
+        self._on_reset()
 
     async def _recover(self, batch: list[_Item]) -> None:
         """The connection is lost and the batch in doubt: look each outcome up before going on."""
         self._open.clear()
         queued = self._drop_layers()
         delay = 0.02
+        commits: list[Commit] = []
+        was_reset = False
         while True:
             try:
-                commits = await catch_up(self._replica, self._log, lambda: None)
-                if commits is None:
-                    await self._on_reset()
+                added = await catch_up(self._replica, self._log, lambda: None)
+                if added is None:
+                    was_reset = True
+                    await self._reload()
+                else:
+                    commits.extend(added)
                 outcomes = [await self._look_up(item.request) for item in batch]
                 break
             except UnavailableError:
@@ -301,9 +310,10 @@ class Committer:
         self._open.set()
         for item, outcome in zip(batch, outcomes, strict=True):
             item.done(outcome)
-        for item in queued:
-            item.done(Rerun())
-        if commits:
+        _run_again(queued)
+        if was_reset:
+            self._on_reset()
+        elif commits:
             await self._on_durable(commits)
 
     async def _look_up(self, request: CommitRequest) -> Settled:
@@ -316,8 +326,7 @@ class Committer:
         """Fetch what other processes committed (after a wakeup)."""
         async with self._turn:
             try:
-                if not await self._advance(lambda: None):
-                    await self._start_over([])
+                await self._advance(lambda: None)
             except UnavailableError:
                 await self._recover([])
 
@@ -325,6 +334,11 @@ class Committer:
     def position(self) -> Position:
         """The durable position."""
         return self._replica.durable
+
+
+def _run_again(items: Iterable[_Item]) -> None:
+    for item in items:
+        item.done(Rerun())
 
 
 def _settled(result: ItemResult) -> Settled:

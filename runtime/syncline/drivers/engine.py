@@ -81,6 +81,7 @@ class Engine:
         log: Log,
         documents: LoadableDocuments,
         others_apply: bool = False,
+        pipelining: bool = True,
         interest: InterestStore,
         runner: FunctionRunner,
         bundles: Bundles,
@@ -89,7 +90,11 @@ class Engine:
         redact: bool = False,
         url: str = "http://127.0.0.1:3210",
     ) -> None:
-        """`others_apply`: other processes apply commits to the same documents."""
+        """`others_apply`: other processes apply commits to the same documents.
+
+        `pipelining`: build on commits that are not durable yet, which pays for a process that
+        commits much (protocols.md rule 6); otherwise the database validates every commit.
+        """
         self.name = name
         self.redact = redact
         self.url = url
@@ -98,6 +103,7 @@ class Engine:
         self._log = log
         self._documents = documents
         self._others_apply = others_apply
+        self._pipelining = pipelining
         self._interest = interest
         self._runner = runner
         self._bundles = bundles
@@ -121,7 +127,9 @@ class Engine:
             clock=self.clock,
             entropy=self._entropy,
             on_durable=self._durable,
+            reload=self._reload,
             on_reset=self._reset,
+            pipelining=self._pipelining,
         )
         self.queries = Queries(
             replica=self.replica,
@@ -183,9 +191,9 @@ class Engine:
             if commits is not None:
                 return
 
-    async def _reset(self) -> None:
-        await self._reload()
+    def _reset(self) -> None:
         self.queries.invalidate_all()
+        self._tell_updated()
 
     async def _load_deployed(self) -> None:
         bundle = self.replica.deployment_at(self.replica.durable.ts).bundle
@@ -200,6 +208,9 @@ class Engine:
 
     async def _durable(self, commits: Sequence[Commit]) -> None:
         await self.queries.durable(commits)
+        self._tell_updated()
+
+    def _tell_updated(self) -> None:
         for update in self._updates:
             update()
 

@@ -330,7 +330,8 @@ def encode_call(call: FunctionCall) -> bytes:
 def describe_conflict(replica: Replica, path: str, conflict: Conflict) -> str:
     """The documented conflict error: the document and both functions."""
     document = other = "unknown"
-    for commit in replica.tail.changes_since(conflict.ts - 1):
+    since = max(conflict.ts - 1, replica.tail.floor)
+    for commit in replica.tail.changes_since(since):
         if commit.ts == conflict.ts:
             other = str(orjson.loads(commit.call).get("function", "a deployment change"))
             document = next(

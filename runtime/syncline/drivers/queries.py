@@ -285,8 +285,7 @@ class Queries:
         self._fill(entry, outcome, ts)
         if shown is not None and entry.result and shown.fingerprint == entry.result.fingerprint:
             entry.result = shown
-        hit = self._replica.tail.conflict_since(ts, outcome.read_ranges)
-        entry.stale_from = hit[0] if hit else None
+        entry.stale_from = self._replica.overtaken_at(ts, outcome.read_ranges)
 
     def _fill(self, entry: Entry, outcome: FunctionOutcome, ts: int) -> None:
         request_id = f"{self._entropy.bits(64):016x}"

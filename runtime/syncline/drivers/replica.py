@@ -126,36 +126,27 @@ class Replica:
         Raises:
             UnavailableError: others have applied still newer ones meanwhile; load again.
         """
+        tail = Tail(position.ts)
+        for commit in commits:
+            tail.append(commit)
+        source = self.source
+        reader = SnapshotReader(self.documents, tail, _Complete(tail.head) if source else None)
+        catalogs, deployments = await _derive(reader.at(position.ts), position.ts)
+        if source is None:
+            await _drop_stale_indexes(self.documents, catalogs.newest)
+        # All at once: whoever reads meanwhile sees the old state, and is told that it is over.
         self.reader.is_retired = True
         self.epoch += 1
-        self.tail = Tail(position.ts)
+        self.tail, self.reader, self.durable = tail, reader, position
+        self._catalogs, self._deployments = catalogs, deployments
+        reader.source = source
+        self._dropped.clear()
         self._sizes.clear()
         self._tail_bytes = 0
         for commit in commits:
-            self._append(commit)
-        self.durable = position
-        self.reader = SnapshotReader(
-            self.documents, self.tail, _Complete(self.head) if self.source else None
-        )
-        await self._derive()
-        self._dropped.clear()
-        if self.source is None:
-            await _drop_stale_indexes(self.documents, self._catalogs.newest)
-        for commit in commits:
+            self._weigh(commit)
             self._derive_from(commit)
-        self.reader.source = self.source
         await self.make_durable(commits)
-
-    async def _derive(self) -> None:
-        """Read catalog and deployment from the system documents at the durable position."""
-        ts = self.durable.ts
-        reads = self.reader.at(ts)
-        tables = await _all_rows(reads, TABLES)
-        self._catalogs = Timeline(ts, Catalog.from_rows(tables, ts))
-        modules = {str(row["path"]): str(row["hash"]) for row in await _all_rows(reads, MODULES)}
-        rows = await _all_rows(reads, DEPLOYMENT)
-        bundle = str(rows[0]["bundle"]) if rows else ""
-        self._deployments = Timeline(ts, Deployment(bundle, modules))
 
     @property
     def head(self) -> int:
@@ -174,17 +165,21 @@ class Replica:
         """The deployed bundle at `ts`."""
         return self._deployments.at(ts)
 
-    def is_overtaken(self, ts: int, read_ranges: Sequence[KeyRange]) -> bool:
-        """Whether a read set of the snapshot at `ts` was, or may have been, written since."""
-        return ts < self.tail.floor or self.tail.conflict_since(ts, read_ranges) is not None
+    def overtaken_at(self, ts: int, read_ranges: Sequence[KeyRange]) -> int | None:
+        """The first ts after `ts` at which a read set was, or may have been, written; or None."""
+        if ts < self.tail.floor:
+            # The tail has forgotten what followed.
+            return ts + 1
+        hit = self.tail.conflict_since(ts, read_ranges)
+        return hit[0] if hit else None
 
     def add(self, commit: Commit) -> None:
         """Put a commit, speculative or durable, on top."""
-        self._append(commit)
+        self.tail.append(commit)
+        self._weigh(commit)
         self._derive_from(commit)
 
-    def _append(self, commit: Commit) -> None:
-        self.tail.append(commit)
+    def _weigh(self, commit: Commit) -> None:
         size = sum(len(change.after or b"") + _CHANGE_BYTES for change in commit.changes)
         self._sizes.append((commit.ts, size))
         self._tail_bytes += size
@@ -266,6 +261,18 @@ def _dropped_between(before: Catalog, after: Catalog) -> list[bytes]:
             kept = {index.index_id for index in now.all_indexes}
             gone += [each.index_id for each in table.all_indexes if each.index_id not in kept]
     return gone
+
+
+async def _derive(reads: SnapshotReads, ts: int) -> tuple[Timeline[Catalog], Timeline[Deployment]]:
+    """Catalog and deployment from the system documents at `ts`."""
+    tables = await _all_rows(reads, TABLES)
+    modules = {str(row["path"]): str(row["hash"]) for row in await _all_rows(reads, MODULES)}
+    rows = await _all_rows(reads, DEPLOYMENT)
+    bundle = str(rows[0]["bundle"]) if rows else ""
+    return (
+        Timeline(ts, Catalog.from_rows(tables, ts)),
+        Timeline(ts, Deployment(bundle, modules)),
+    )
 
 
 async def _drop_stale_indexes(documents: Documents, catalog: Catalog) -> None:

@@ -225,7 +225,7 @@ class StoredSessions:
         handling.interest = self._entropy.bits(63) + 1
         await self._interest.register((connection, handling.interest), ranges)
         await self._engine.committer.follow()
-        if self._engine.replica.is_overtaken(ts, ranges):
+        if self._engine.replica.overtaken_at(ts, ranges) is not None:
             await self._wakeups.wake(connection)
 
     async def _results(

@@ -22,10 +22,12 @@ class SimulatedInterest:
         self._world = world
         self._is_late = is_late
         self._index = InterestIndex()
+        self._numbers: dict[Hashable, int] = {}
         self._gone: set[Hashable] = set()
 
     async def register(self, query: Hashable, ranges: Sequence[KeyRange]) -> None:
         """The query's interest from now on."""
+        self._numbers.setdefault(query, len(self._numbers))
         if self._is_late:
             asyncio.get_running_loop().call_later(0.05, self._register_late, query, ranges)
             return
@@ -40,7 +42,8 @@ class SimulatedInterest:
     async def match(self, write_keys: Collection[bytes]) -> Collection[Hashable]:
         """Every query that has one of the keys in its ranges."""
         await self._world.pause("interest: match")
-        return self._index.match(write_keys)
+        # In an order that is the same in every run of the seed: sets of objects have none.
+        return sorted(self._index.match(write_keys), key=self._numbers.__getitem__)
 
     def unregister(self, query: Hashable) -> None:
         """The query is no longer interested."""

@@ -120,6 +120,11 @@ class MemoryLog:
         return self._folded
 
     @property
+    def holds_unflushed(self) -> bool:
+        """Whether a crash would take something back now."""
+        return bool(self._unflushed)
+
+    @property
     def commits(self) -> Sequence[Commit]:
         """Every commit that is still kept, in ts order."""
         return self._commits

@@ -32,6 +32,8 @@ class QuerySet(msgspec.Struct):
     """Queries to run for the next update, in the order in which they became stale."""
     removed: list[int] = []
     """Removed since the last plan: each is answered by QueryRemoved."""
+    leaving: dict[int, Query] = {}
+    """What `removed` names: held by the client until it is told, and by the plan under way."""
 
     def apply(self, message: ModifyQuerySet) -> str | None:
         """Apply a change whose base version is ours; returns what is wrong with it, or None."""
@@ -50,8 +52,10 @@ class QuerySet(msgspec.Struct):
                 )
                 self.stale[query_id] = None
             else:
-                if self.queries.pop(query_id, None) is None:
+                query = self.queries.pop(query_id, None)
+                if query is None:
                     return f"Query {query_id} is not in the query set"
+                self.leaving[query_id] = query
                 self.stale.pop(query_id, None)
                 self.removed.append(query_id)
         self.version = message.new_version
@@ -84,4 +88,12 @@ class QuerySet(msgspec.Struct):
         """The removed queries, which count as answered from now on."""
         taken = tuple(self.removed)
         self.removed = []
+        self.leaving = {}
         return taken
+
+    def at(self, version: int, query_id: int) -> Query | None:
+        """A query as it was at a version, the newest that was planned; None: not in the set."""
+        query = self.queries.get(query_id)
+        if query is None or query.added_at > version:
+            query = self.leaving.get(query_id)
+        return query if query is not None and query.added_at <= version else None

@@ -53,13 +53,13 @@ def complete_plan(
     """
     modifications = [frames.query_removed(query_id) for query_id in plan.removed]
     for query_id in plan.refused:
-        query = state.query_set.queries.get(query_id)
-        if query is not None and query.added_at <= plan.query_set:
+        query = state.query_set.at(plan.query_set, query_id)
+        if query is not None:
             result = component_failure(query.component or "", is_admin=plan.is_admin)
             _add_result(modifications, query_id, query, result)
     for query_id, result in results.items():
-        query = state.query_set.queries.get(query_id)
-        if query is not None and query.added_at <= plan.query_set:
+        query = state.query_set.at(plan.query_set, query_id)
+        if query is not None:
             shown = _deliverable(result, state, limits)
             _add_result(modifications, query_id, query, shown)
     for spec in plan.queries:
