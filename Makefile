@@ -40,7 +40,7 @@ browser: install ## find Chromium, or install it from Debian's packages as root
 	$(BIN)/python -m scripts.chromium
 
 test: check clients browser ## check, then every test
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests --ignore=tests/architecture
+	PYTHONHASHSEED=0 $(BIN)/pytest -n $(WORKERS) --dist worksteal tests --ignore=tests/architecture
 
 bench: install clients ## measure; see docs/performance.md
 	$(BIN)/python -m benchmarks

@@ -36,8 +36,8 @@ from tests.simulation.model_client import Result, Snapshot
 
 TABLES = 512
 DEPLOYMENT = 514
-PUSH = "_system/push"
-"""The function named by commits of the server itself: they are applied, not run again."""
+SYSTEM = frozenset({"_system/push", "_system/restore"})
+"""The functions named by commits of the server itself: they are applied, not run again."""
 
 _T = TypeVar("_T")
 
@@ -102,6 +102,7 @@ class ReferenceModel:
         self._keys: list[bytes] = []
         self._versions: dict[bytes, list[_Version]] = {}
         self._documents: dict[str, _Version] = {}
+        self._tables: dict[str, int] = {}
         self._catalogs: list[tuple[int, Catalog]] = [(0, Catalog.from_rows([], 0))]
         self._bundles: list[tuple[int, str]] = [(0, "")]
         self.head = 0
@@ -119,7 +120,7 @@ class ReferenceModel:
             record = _call_record.decode(commit.call)
             subject = f"{record.function} ({commit.session}, {commit.request})"
             problems = self._broken_links(commit)
-            if record.function != PUSH:
+            if record.function not in SYSTEM:
                 outcome = await self._run_again(record)
                 recorded = await outcome_of(commit.session, commit.request)
                 problems += _different_changes(outcome.changes, commit.changes)
@@ -181,16 +182,11 @@ class ReferenceModel:
     # The database
 
     def apply(self, commit: Commit) -> None:
-        """Take a commit as it is."""
+        """Take a commit's documents; what lies in which index follows from the tables."""
         self.head = commit.ts
         tables: dict[str, Mapping[str, Value] | None] = {}
         for change in commit.changes:
-            self._documents[change.document_id] = _Version(commit.ts, change.after)
-            for key in {*change.keys_before, *change.keys_after}:
-                document = change.after if key in change.keys_after else None
-                if key not in self._versions:
-                    insort(self._keys, key)
-                self._versions.setdefault(key, []).append(_Version(commit.ts, document))
+            self._put(change.document_id, change.table, _Version(commit.ts, change.after))
             if change.table == TABLES:
                 tables[change.document_id] = _row(change.after)
             elif change.table == DEPLOYMENT and (row := _row(change.after)):
@@ -198,6 +194,36 @@ class ReferenceModel:
         if tables:
             catalog = self._catalogs[-1][1].with_rows(tables, commit.ts)
             self._catalogs.append((commit.ts, catalog))
+            self._fill_new_indexes()
+
+    def _put(self, document_id: str, table: int, version: _Version) -> None:
+        before = self._documents.get(document_id, _Version(0, None))
+        self._documents[document_id] = version
+        self._tables[document_id] = table
+        old = self._keys_of(document_id, before.document)
+        new = self._keys_of(document_id, version.document)
+        for key in {*old, *new}:
+            document = version.document if key in new else None
+            self._put_entry(key, _Version(version.ts, document))
+
+    def _keys_of(self, document_id: str, document: bytes | None) -> tuple[bytes, ...]:
+        row = _row(document)
+        table = self._catalogs[-1][1].table_by_number(self._tables[document_id])
+        if row is None or table is None:
+            return ()
+        return table.keys(row, document_id)
+
+    def _put_entry(self, key: bytes, version: _Version) -> None:
+        if key not in self._versions:
+            insort(self._keys, key)
+        self._versions.setdefault(key, []).append(version)
+
+    def _fill_new_indexes(self) -> None:
+        """A new index, or a new table's, shows every document that is there already."""
+        for document_id, version in self._documents.items():
+            for key in self._keys_of(document_id, version.document):
+                if key not in self._versions:
+                    self._put_entry(key, version)
 
     def page(self, read: RangeRead, ts: int) -> Page:
         """The rows of a range as they were at `ts`."""
@@ -217,6 +243,11 @@ class ReferenceModel:
     def catalog_at(self, ts: int) -> Catalog:
         """The tables at `ts`."""
         return self._at(self._catalogs, ts)
+
+    @property
+    def bundle(self) -> str:
+        """The deployed bundle at the head."""
+        return self._bundles[-1][1]
 
     def documents(self) -> dict[str, bytes]:
         """Every live document by id, at the head."""
