@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 STARVING_ATTEMPTS = 20
 """Results a query that came in without a common ts before all are run at one exact ts."""
 
+REPEATS_SECONDS = 0.02
+"""Seconds in which a returning client's mutations follow its query set; ours, it is one burst."""
+
 UNSENT_BYTES_MAX = 256 * 1024
 """Bytes that the transport may hold back before a Transition counts as unsent; ours."""
 
@@ -107,6 +110,8 @@ class SessionDriver:
         self._unsent: list[Send] = []
         self._fruitless = 0
         self._exact: asyncio.Task[None] | None = None
+        self._repeats: asyncio.TimerHandle | None = None
+        self._had_repeats = False
 
     def _now_ms(self) -> int:
         return self._engine.clock.now_ns() // 1_000_000
@@ -146,6 +151,8 @@ class SessionDriver:
             self._unwatch(query_id)
         if self._exact is not None:
             self._exact.cancel()
+        if self._repeats is not None:
+            self._repeats.cancel()
         self._sessions.remove(self)
 
     # Effects
@@ -265,7 +272,7 @@ class SessionDriver:
         if machine.is_closed or self._exact is not None:
             return
         if machine.computing is None:
-            if not machine.wants_update:
+            if not machine.wants_update or self._awaits_repeats():
                 return
             self._adopt(machine.plan_update())
         plan = machine.computing
@@ -283,6 +290,22 @@ class SessionDriver:
                     if entry.result is not None
                 },
             )
+
+    def _awaits_repeats(self) -> bool:
+        """Whether mutations that have to be answered before the first update may be on their way.
+
+        That they follow at once and not with the query set is rare, but happens.
+        """
+        if self._had_repeats or not self._machine.may_repeat_answered:
+            return False
+        if self._repeats is None:
+            loop = asyncio.get_running_loop()
+            self._repeats = loop.call_later(REPEATS_SECONDS, self._end_repeats)
+        return True
+
+    def _end_repeats(self) -> None:
+        self._had_repeats = True
+        self._sessions.schedule(self)
 
     def _adopt(self, plan: UpdatePlan) -> None:
         """Watch what the plan's query set holds."""

@@ -133,22 +133,19 @@ class Session:
             and state.computing is None
             and state.unsent_transitions < self._limits.unsent_transitions
             and state.phase is not Phase.CLOSED
-            and not self._owes_answers_first
+            and not (self.may_repeat_answered and state.requests.mutations)
         )
 
     @property
-    def _owes_answers_first(self) -> bool:
-        """Whether a client that came back has to be answered before it is shown anything.
+    def may_repeat_answered(self) -> bool:
+        """Whether the client came back, was shown nothing yet, and breaks on late answers.
 
         It repeats mutations of which it has the answer but not the Transition. The first one
-        settles them, and PyPI 0.8.1 then breaks on the repeated answer and may hang for ever.
+        settles them, and PyPI 0.8.1 then reconnects on the repeated answer and may hang for ever:
+        so no update is wanted while mutations run.
         """
         state = self._state
-        return (
-            not state.client.knows_late_answers
-            and state.sent_ts < state.max_observed_ts
-            and state.requests.mutations > 0
-        )
+        return not state.client.knows_late_answers and state.sent_ts < state.max_observed_ts
 
     def query(self, query_id: int) -> QuerySpec | None:
         """A subscription as it stands, with the journal of its newest result."""
