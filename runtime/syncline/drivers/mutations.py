@@ -1,8 +1,9 @@
 """Running mutations: optimistic run, commit, retry (architecture.md "Commit", protocols.md 5, 6).
 
 A mutation runs at the newest ts, layers included, and is handed to the committer. If its read set
-was overtaken it runs again: after a first conflict in the lane of the contended key, so that
-mutations of one hot document queue up instead of overtaking each other for ever.
+was overtaken it runs again: after a conflict in the lane of the contended key, after further ones
+in those of all keys that it met, so that mutations of hot documents queue up instead of overtaking
+each other for ever.
 """
 
 import asyncio
@@ -53,7 +54,7 @@ class _Job:
     started_ns: int
     conflicts: int = 0
     conflict: Conflict | None = None
-    lane: bytes | None = None
+    lanes: tuple[bytes, ...] = ()
 
 
 class Mutations:
@@ -207,18 +208,22 @@ class Mutations:
         if job.conflicts > CONFLICT_RETRIES_MAX:
             self._exhausted(job)
             return False
-        if job.lane is None:
+        if conflict.key not in job.lanes:
             await self._enter(job, conflict.key)
         return True
 
     async def _enter(self, job: _Job, key: bytes) -> None:
-        await self._contention.enter(key, (job.path, job.arguments))
-        job.lane = key
+        """One more lane; all of them in key order, so that no two jobs wait for each other."""
+        lanes = sorted({*job.lanes, key})
+        self._leave(job)
+        for lane in lanes:
+            await self._contention.enter(lane, (job.path, job.arguments))
+            job.lanes = (*job.lanes, lane)
 
     def _leave(self, job: _Job) -> None:
-        if job.lane is not None:
-            self._contention.leave(job.lane)
-            job.lane = None
+        for lane in job.lanes:
+            self._contention.leave(lane)
+        job.lanes = ()
 
     def _settled(
         self, job: _Job, run: tuple[FunctionOutcome, Answer] | None, settled: Settled
