@@ -22,6 +22,7 @@ from syncline.drivers.admin_key import admin_key
 from syncline.drivers.engine import Engine
 from syncline.drivers.sessions import Sessions
 from syncline.errors import CallerError
+from syncline.local import garbage
 from syncline.local.bundle_store import BundleStore
 from syncline.local.console import DevConsole
 from syncline.local.embedded_postgres import EmbeddedPostgres
@@ -88,6 +89,7 @@ class DevServer:
         postgres = EmbeddedPostgres(options.data)
         runner = ExecutorPool(options.executors, hash_seed=_hash_seed(secret))
         bundles = BundleStore(options.data / "bundles")
+        garbage.settle()
         try:
             # Both take a moment and neither needs the other.
             conninfo, _ = await asyncio.gather(
@@ -142,6 +144,9 @@ class DevServer:
             self._console.say(f"Admin key: {admin_key(engine.name, secret)}")
             engine.on_log(self._console.call)
             self._start(self._supervise(postgres))
+            self._start(
+                garbage.collect_when_quiet(lambda: (engine.durable_ts(), engine.queries.executions))
+            )
             self._start(self._deploy(engine))
             await self._stop.wait()
         finally:

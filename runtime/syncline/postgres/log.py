@@ -32,6 +32,7 @@ from syncline.commit.record import (
     payload_bytes,
 )
 from syncline.postgres.connection import Connection, connect, losses
+from syncline.postgres.exclusive_append import append_on_head, newest_of
 from syncline.postgres.item_encoding import Settled, TypeIds, encode_items
 from syncline.postgres.migration import migrate
 from syncline.postgres.replies import missing_commits, tail_commits, verdicts
@@ -89,6 +90,7 @@ class PostgresLog:
         self._statement = _STATEMENTS[routine]
         self._horizon_ns = horizon_ns
         self._lag_ns_max = lag_ns_max
+        self._is_alone = routine == "function" and lag_ns_max is None
         self._appending = Connection(conninfo)
         self._reading = Connection(conninfo)
         self._types: TypeIds | None = None
@@ -104,6 +106,12 @@ class PostgresLog:
         has_staged = any(settled.staged_parts for _, settled in items)
         if has_staged:
             await self._stage(items)
+        if self._is_alone and exclusive and repeated is None:
+            newest = newest_of(items, standing_on)
+            if newest is not None and await append_on_head(
+                self._appending, items, types, standing_on, newest
+            ):
+                return Appended(tuple(_as_proposed(items)), newest, (), standing_on)
         row = await self._appending.binary_row(
             self._statement,
             (
