@@ -15,7 +15,7 @@ from psycopg import AsyncConnection, AsyncCursor, generators
 from psycopg.adapt import Buffer, Loader
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, Format
-from psycopg.pq.abc import PGresult
+from psycopg.pq.abc import PGconn, PGresult
 from psycopg.rows import TupleRow
 
 from syncline.ports import LogUnavailable
@@ -30,6 +30,9 @@ _SETTINGS = (
     ("bytea_output", "hex"),
     ("timezone", "UTC"),
 )
+CANCEL_SECONDS = 5.0
+"""How long a server is asked to give up on a statement; ours."""
+
 _OPTIONS = " ".join(f"-c {name}={value}" for name, value in _SETTINGS)
 
 
@@ -76,6 +79,51 @@ async def connect(conninfo: str) -> AsyncConnection[TupleRow]:
     return connection
 
 
+class _Answers:
+    """Waits for answers on one connection, watching its socket from one call to the next.
+
+    psycopg watches it anew for each wait, which costs as much as the rest of the call.
+    """
+
+    def __init__(self) -> None:
+        self._socket: int | None = None
+        self._waiting: asyncio.Future[list[PGresult]] | None = None
+        self._results: list[PGresult] = []
+
+    async def next(self, pgconn: PGconn) -> list[PGresult]:
+        """The results of the query that was just sent. Raises psycopg.OperationalError."""
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_future()
+        self._results = []
+        if self._socket is None:
+            self._socket = pgconn.socket
+            loop.add_reader(self._socket, self._read, pgconn)
+        return await self._waiting
+
+    def _read(self, pgconn: PGconn) -> None:
+        waiting = self._waiting
+        if waiting is None or waiting.done():
+            # Nobody asked: the server says good-bye, and the next call will find out.
+            self.stop()
+            return
+        try:
+            pgconn.consume_input()
+            while not pgconn.is_busy():
+                result = pgconn.get_result()
+                if result is None:
+                    waiting.set_result(self._results)
+                    return
+                self._results.append(result)
+        except psycopg.Error as error:
+            waiting.set_exception(error)
+
+    def stop(self) -> None:
+        """Watch the socket no longer: others wait on it, or it is closed."""
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket = None
+
+
 class Connection:
     """A connection that is made when first used and made again after it was lost."""
 
@@ -86,6 +134,7 @@ class Connection:
         # Kept, because making one costs as much as sending a statement.
         self._cursors: dict[LiteralString, AsyncCursor[TupleRow]] = {}
         self._prepared: dict[bytes, bytes] = {}
+        self._answers = _Answers()
 
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[AsyncConnection[TupleRow]]:
@@ -109,6 +158,7 @@ class Connection:
     ) -> list[TupleRow]:
         """Run one prepared statement that returns rows, in its own transaction."""
         async with self.turn() as connection:
+            self._answers.stop()
             cursor = self._cursors.get(statement)
             if cursor is None:
                 cursor = self._cursors[statement] = connection.cursor(binary=True)
@@ -128,6 +178,7 @@ class Connection:
             if statement not in self._prepared:
                 name = b"syncline_%d" % len(self._prepared)
                 pgconn.send_prepare(name, statement)
+                self._answers.stop()
                 _require_ok(await connection.wait(generators.execute(pgconn)))
                 self._prepared[statement] = name
             pgconn.send_query_prepared(
@@ -136,11 +187,26 @@ class Connection:
                 param_formats=[Format.BINARY] * len(values),
                 result_format=Format.BINARY,
             )
-            result = _require_ok(await connection.wait(generators.execute(pgconn)))
+            if pgconn.flush():
+                # More than the socket takes at once.
+                self._answers.stop()
+                answer = await connection.wait(generators.execute(pgconn))
+            else:
+                answer = await self._answer(connection)
+            result = _require_ok(answer)
             return [result.get_value(0, at) for at in range(result.nfields)]
+
+    async def _answer(self, connection: AsyncConnection[TupleRow]) -> list[PGresult]:
+        try:
+            return await self._answers.next(connection.pgconn)
+        except asyncio.CancelledError:
+            # The server would finish what nobody waits for any more.
+            await connection.cancel_safe(timeout=CANCEL_SECONDS)
+            raise
 
     async def close(self) -> None:
         """Drop the connection, if there is one; the next call makes another."""
+        self._answers.stop()
         connection, self._connection = self._connection, None
         self._cursors.clear()
         self._prepared.clear()
