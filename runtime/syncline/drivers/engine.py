@@ -15,13 +15,14 @@ from typing import Any, Protocol
 from syncline.commit.record import Commit, Loaded, Position
 from syncline.commit.tail import Tail
 from syncline.drivers.answers import ANONYMOUS, Answer, Caller
+from syncline.drivers.bundle_loader import BundleLoader, Bundles
 from syncline.drivers.committer import Committer
 from syncline.drivers.log_events import LogEvent, LogStream
 from syncline.drivers.mutations import Mutations, Reply
 from syncline.drivers.push import Pusher, PushReport
 from syncline.drivers.queries import Queries
 from syncline.drivers.replica import Replica, read_tail
-from syncline.errors import CorruptionError, UnavailableError
+from syncline.errors import UnavailableError
 from syncline.limits import (
     FOLD_COMMITS_MAX,
     FOLD_INTERVAL_SECONDS,
@@ -52,22 +53,6 @@ class LoadableDocuments(DocumentsPort, Protocol):
 
     async def fill(self, loaded: Loaded) -> None:
         """Replace everything by the loaded snapshot."""
-        ...
-
-
-class Bundles(Protocol):
-    """Where bundles are kept, by content hash."""
-
-    def add(self, source: Path) -> tuple[str, Path]:
-        """Copy a functions folder; returns its hash and the kept folder."""
-        ...
-
-    def empty(self) -> Path:
-        """A folder without functions."""
-        ...
-
-    def folder(self, bundle: str) -> Path | None:
-        """The kept folder of a bundle."""
         ...
 
 
@@ -105,14 +90,13 @@ class Engine:
         self._others_apply = others_apply
         self._pipelining = pipelining
         self._interest = interest
-        self._runner = runner
+        self._runner = BundleLoader(runner, bundles)
         self._bundles = bundles
         self._entropy = entropy
         self._session = f"server-{entropy.bits(128):032x}"
         self._requests = 0
         self._updates: list[Callable[[], None]] = []
         self._background: list[asyncio.Task[None]] = []
-        self._spec = BundleSpec((), {}, None)
         self.on_failure: Callable[[BaseException], None] = _raise
 
     async def start(self) -> None:
@@ -159,7 +143,7 @@ class Engine:
             entropy=self._entropy,
             session=f"push-{self._entropy.bits(128):032x}",
         )
-        await self._load_deployed()
+        await self._runner.spec_of(self._deployed)
         self._run(self.committer.run())
         self._run(self._keep_house())
 
@@ -194,17 +178,6 @@ class Engine:
     def _reset(self) -> None:
         self.queries.invalidate_all()
         self._tell_updated()
-
-    async def _load_deployed(self) -> None:
-        bundle = self.replica.deployment_at(self.replica.durable.ts).bundle
-        folder = self._bundles.folder(bundle) if bundle else self._bundles.empty()
-        if folder is None:
-            raise CorruptionError(
-                "BundleMissing",
-                f"The deployed bundle {bundle} is not among the kept bundles: the data folder is "
-                "incomplete. Restore its `bundles` folder.",
-            )
-        self._spec = await self._runner.load(bundle, folder)
 
     async def _durable(self, commits: Sequence[Commit]) -> None:
         await self.queries.durable(commits)
@@ -261,8 +234,12 @@ class Engine:
         await self.committer.follow()
 
     def spec(self) -> BundleSpec:
-        """What the serving bundle declares."""
-        return self._spec
+        """What the serving bundle declares, as far as this process has heard."""
+        return self._runner.known_spec(self._deployed)
+
+    @property
+    def _deployed(self) -> str:
+        return self.replica.deployment_at(self.replica.durable.ts).bundle
 
     def on_log(self, listener: Callable[[LogEvent], None]) -> None:
         """Call `listener` with every function call's event."""
@@ -318,9 +295,7 @@ class Engine:
     async def push(self, source: Path) -> PushReport:
         """Deploy a functions folder; DeveloperError says what to mend, and nothing has changed."""
         bundle, folder = self._bundles.add(source)
-        report = await self._pusher.push(bundle, folder, self.url)
-        self._spec = await self._runner.load(bundle, folder)
-        return report
+        return await self._pusher.push(bundle, folder, self.url)
 
     async def close(self) -> None:
         """Stop background work and close runner and log."""
