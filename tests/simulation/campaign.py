@@ -15,12 +15,15 @@ from typing import Final
 
 from syncline.commit.record import Duplicate
 from syncline.drivers.answers import Caller
+from syncline.drivers.follower import Follower
+from syncline.errors import UnavailableError
 from syncline.index.key_encoding import prefix_successor
-from syncline.ports import RangeRead
+from syncline.ports import Documents, RangeRead, SnapshotReads
 from syncline.simulated.world import CRASH, DELAY, DUPLICATE, LOSE, REORDER, FaultPlan
 from tests.simulation.cluster import Cluster, functions, identity_of
 from tests.simulation.model_client import Snapshot
 from tests.simulation.reference_model import Divergence, ReferenceModel
+from tests.simulation.view import SharedView
 from tests.simulation.workload import SimulatedClient, start_clients
 
 CLIENTS: Final = 3
@@ -251,29 +254,43 @@ class Run:
         return found
 
     async def _check_views(self) -> None:
-        """Rule 5: every node's documents equal the log's, row for row."""
+        """Rule 5: the view, and what every node makes of it, equal the log, row for row."""
+        view = SharedView(self.cluster.view)
+        await Follower(self.cluster.log, view).catch_up()
         reference = self._newest()
+        await self._compare("the view", reference, self.cluster.view.newest, reference.head)
         for machine in self.cluster.machines:
             engine = machine.engine
             assert engine is not None, "a node is down though everything is calm"
-            await engine.committer.follow()
-            ts = engine.durable_ts()
-            reads = engine.replica.reads(ts)
-            for name in ("counters", "messages", "_tables"):
-                table = reference.catalog_at(ts).table(name)
-                indexes = table.indexes.values() if table else ()
-                for index in (each for each in indexes if each.is_queryable):
-                    lo = index.index_id
-                    hi = prefix_successor(lo)
-                    assert hi is not None
-                    read = RangeRead(lo, hi, 10_000)
-                    (page,) = await reads.read([read])
-                    expected = reference.page(read, ts)
-                    if page.rows != expected.rows:
-                        raise RuleBrokenError(
-                            f"{machine.name} has other rows in {name}.{index.name}:\n"
-                            f"{page.rows}\nwhere the log has\n{expected.rows}"
-                        )
+            while True:
+                await engine.committer.follow()
+                ts = engine.durable_ts()
+                try:
+                    await self._compare(machine.name, reference, engine.replica.reads(ts), ts)
+                except UnavailableError:
+                    # Its log was reset in between.
+                    continue
+                break
+
+    async def _compare(
+        self, name: str, reference: ReferenceModel, reads: SnapshotReads | Documents, ts: int
+    ) -> None:
+        for table_name in ("counters", "messages", "_tables"):
+            table = reference.catalog_at(ts).table(table_name)
+            indexes = table.indexes.values() if table else ()
+            for index in (each for each in indexes if each.is_queryable):
+                lo = index.index_id
+                hi = prefix_successor(lo)
+                assert hi is not None
+                read = RangeRead(lo, hi, 10_000)
+                (page,) = await reads.read([read])
+                rows = [(row.key, row.ts, row.document) for row in page.rows if row.document]
+                expected = reference.page(read, ts).rows
+                if rows != [(row.key, row.ts, row.document) for row in expected]:
+                    raise RuleBrokenError(
+                        f"{name} has other rows in {table_name}.{index.name}:\n{rows}\n"
+                        f"where the log has\n{expected}"
+                    )
 
 
 def describe(run: Run, error: BaseException) -> str:

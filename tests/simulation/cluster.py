@@ -18,6 +18,7 @@ from syncline.commit.record import Commit
 from syncline.drivers.answers import Caller
 from syncline.drivers.authentication import Authenticator, identity_attributes
 from syncline.drivers.engine import Engine
+from syncline.drivers.follower import FollowedDocuments, Follower
 from syncline.drivers.inline_runner import InlineRunner
 from syncline.drivers.matcher import Matcher
 from syncline.drivers.sessions import Sessions
@@ -33,7 +34,7 @@ from syncline.simulated.session_queue import SessionQueue
 from syncline.simulated.world import FaultPlan, Node, VirtualClock, World
 from syncline.sync.client_kind import ClientKind
 from syncline.sync.session import SessionLimits
-from tests.simulation.view import NodeDocuments, NodeLog, View
+from tests.simulation.view import Generations, SharedView
 
 BUNDLES = Path(__file__).with_name("bundles")
 NPM = ClientKind("npm", (1, 28, 0))
@@ -208,7 +209,7 @@ class Cluster:
         self._late = LATE_INTEREST in switched_off
         self._is_blind = BLIND_MUTATIONS in switched_off
         self._interest = SimulatedInterest(world, is_late=self._late)
-        self._view = View(world)
+        self.view = Generations(world)
         self.queue = SessionQueue(world)
         self.gateway = SimulatedGateway(world, self.queue)
         self._store = MemorySessionStore(world, is_careless=CARELESS_STORE in switched_off)
@@ -236,11 +237,10 @@ class Cluster:
     async def _boot(self, machine: Machine) -> None:
         world = self.world
         loaded = functions()
-        log = NodeLog(self.log, self._view)
         engine = Engine(
             name=machine.name,
-            log=log,
-            documents=NodeDocuments(self._view, log),
+            log=self.log,
+            documents=FollowedDocuments(SharedView(self.view)),
             others_apply=True,
             # One node as a process that commits much does it, the others as Lambdas do.
             pipelining=machine is self.machines[0],
@@ -264,6 +264,7 @@ class Cluster:
         matcher = Matcher(
             self.log, interest=self._interest, cursor=self._cursor, wakeups=self.queue
         )
+        follower = Follower(self.log, SharedView(self.view))
         hinted = asyncio.Event()
         machine.hints = Channel(
             world, "hints", HINTS, to=machine.process, receive=lambda _: hinted.set()
@@ -273,7 +274,7 @@ class Cluster:
         machine.engine = engine
         machine.is_hinted = hinted
         run = asyncio.get_running_loop().create_task
-        run(self._follow(engine, matcher, hinted))
+        run(self._follow(engine, follower, matcher, hinted))
         run(self._tick_direct(machine.sessions))
         for _ in range(WORKERS):
             run(self._work(stored))
@@ -286,7 +287,9 @@ class Cluster:
             if other is not machine and other.hints is not None:
                 other.hints.send(None)
 
-    async def _follow(self, engine: Engine, matcher: Matcher, hinted: asyncio.Event) -> None:
+    async def _follow(
+        self, engine: Engine, follower: Follower, matcher: Matcher, hinted: asyncio.Event
+    ) -> None:
         while True:
             try:
                 async with asyncio.timeout(SWEEP_SECONDS):
@@ -296,6 +299,7 @@ class Cluster:
             hinted.clear()
             await engine.committer.follow()
             try:
+                await follower.catch_up()
                 await matcher.catch_up()
             except UnavailableError:
                 continue
@@ -400,13 +404,13 @@ class Cluster:
                 task = self.world.loop.spawn(machine.process, work, name="push")
                 # A crash leaves the task unfinished for ever.
                 await asyncio.wait([task], timeout=30)
-                if task.done():
+                if task.done() and not isinstance(task.exception(), UnavailableError):
                     task.result()
                 return
 
     async def shorten(self) -> None:
         """Fold what the view has applied into the snapshot, and prune what may go (rule 8)."""
-        applied = await self._view.newest.watermark()
+        applied = await self.view.newest.watermark()
         await self.log.fold(applied, commits_max=10_000)
         kept = list(self.log.commits)
         await self.log.prune(keep_after=applied, records_before=0)
@@ -431,7 +435,7 @@ class Cluster:
         self.log.restore(backup)
         loaded = await self.log.load()
         after = [commit for commit in self.log.commits if commit.ts > loaded.position.ts]
-        await self._view.rebuild(loaded, after)
+        await self.view.rebuild(loaded, after)
         self.world.probe("restored")
         for machine in self.machines:
             await self._look_again(machine, self.log.head.ts)

@@ -25,7 +25,7 @@ REQUIRED = (
     "crash at session store: stored",
     "crash at gateway post",
     "crash at interest: registered",
-    "crash at documents: apply",
+    "crash at view: apply",
     "database crashed before a flush",
     "delay at append: ordered",
     "doubt at gateway post",

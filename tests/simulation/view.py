@@ -1,28 +1,19 @@
 """Documents that all nodes share, in generations (protocols.md 13, 14), as DynamoDB holds them.
 
-Every node applies what it has learned to be durable; puts are conditional on a lower ts, so that
-doing it several times changes nothing. A restore rebuilds the view beside the old one: what a node
-has learned before goes to the old one still, so nothing that was lost gets into the new one.
+Whoever follows the log puts what is durable into the view, one commit after the other; several may
+do it at once. A restore rebuilds the view beside the old one: a follower that asked for the
+position before goes on with the old one, so nothing that was lost gets into the new one.
 """
 
 from collections.abc import Sequence
 
-from syncline.commit.record import (
-    AppendReply,
-    Commit,
-    CommitRequest,
-    Loaded,
-    Position,
-    Reset,
-    TailReply,
-)
+from syncline.commit.record import Commit, Loaded, Position
 from syncline.local.memory_documents import MemoryDocuments
-from syncline.ports import LogUnavailable, RangeRead, StoredPage, StoredRow
-from syncline.simulated.memory_log import MemoryLog
+from syncline.ports import RangeRead, StoredPage, StoredRow
 from syncline.simulated.world import World
 
 
-class View:
+class Generations:
     """The newest generation of one deployment's view."""
 
     def __init__(self, world: World) -> None:
@@ -37,78 +28,48 @@ class View:
         self.newest = generation
 
 
-class NodeLog:
-    """The port Log for one node: what it answers belongs to the generation that was newest then."""
+class SharedView:
+    """The port View for one reader or follower, who looks for the newest generation first."""
 
-    def __init__(self, log: MemoryLog, view: View) -> None:
-        self._log = log
-        self._view = view
-        self.generation = view.newest
-
-    async def append(
-        self, batch: Sequence[CommitRequest], *, standing_on: Position, exclusive: bool
-    ) -> AppendReply:
-        before = self._view.newest
-        reply = await self._log.append(batch, standing_on=standing_on, exclusive=exclusive)
-        self._require_same(before)
-        return reply
-
-    async def tail(self, after: Position, *, bytes_max: int) -> TailReply | Reset:
-        before = self._view.newest
-        reply = await self._log.tail(after, bytes_max=bytes_max)
-        self._require_same(before)
-        return reply
-
-    def _require_same(self, before: MemoryDocuments) -> None:
-        if self._view.newest is not before:
-            raise LogUnavailable("LogUnavailable", "The log was restored meanwhile.")
-        self.generation = before
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._log, name)
-
-
-class NodeDocuments:
-    """The port Documents for one node. Which generation is read is decided with the watermark."""
-
-    def __init__(self, view: View, log: NodeLog) -> None:
-        self._view = view
-        self._log = log
-        self._generation = view.newest
-
-    async def fill(self, loaded: Loaded) -> None:
-        """Nothing to load: the view holds everything up to the snapshot."""
+    def __init__(self, generations: Generations) -> None:
+        self._generations = generations
+        self._pause = generations.world.pause
+        self._generation = generations.newest
 
     async def watermark(self) -> int:
         """The ts up to which everything has been applied."""
-        await self._view.world.pause("documents: watermark")
-        self._generation = self._view.newest
-        return await self._generation.watermark()
+        return (await self.position()).ts
+
+    async def position(self) -> Position:
+        """The commit up to which everything has been applied."""
+        await self._pause("view: position")
+        self._generation = self._generations.newest
+        return await self._generation.position()
 
     async def read(self, reads: Sequence[RangeRead]) -> Sequence[StoredPage]:
         """One page a read, each at a moment of its own."""
         pages: list[StoredPage] = []
         for read in reads:
-            await self._view.world.pause("documents: read")
+            await self._pause("view: read")
             pages.extend(await self._generation.read([read]))
         return pages
 
     async def apply(self, commits: Sequence[Commit]) -> None:
         """Apply commits one after the other; the watermark follows each."""
-        generation = self._log.generation
+        generation = self._generation
         for commit in commits:
-            await self._view.world.pause("documents: apply")
+            await self._pause("view: apply")
             await generation.apply([commit])
 
     async def add_index_rows(self, rows: Sequence[StoredRow]) -> None:
         """Backfill."""
         for row in rows:
-            await self._view.world.pause("documents: backfill")
+            await self._pause("view: backfill")
             await self._generation.add_index_rows([row])
 
     async def drop_index(self, index_id: bytes) -> None:
         """Remove an index."""
-        await self._view.world.pause("documents: drop")
+        await self._pause("view: drop")
         await self._generation.drop_index(index_id)
 
     async def collect_tombstones(self, before: int) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from syncline.commit.record import Commit, Loaded, Position
+from syncline.commit.record import Commit, Position
 from syncline.commit.tail import Tail
 from syncline.drivers.answers import ANONYMOUS, Answer, Caller
 from syncline.drivers.bundle_loader import BundleLoader, Bundles
@@ -48,11 +48,11 @@ RELOAD_PAUSE_SECONDS = 0.1
 """How long a log that can't be reached is waited for at start and after a reset; ours: 10 s."""
 
 
-class LoadableDocuments(DocumentsPort, Protocol):
-    """A document store that lives in this process and is filled from the log at start."""
+class Store(DocumentsPort, Protocol):
+    """Documents to start from."""
 
-    async def fill(self, loaded: Loaded) -> None:
-        """Replace everything by the loaded snapshot."""
+    async def open(self, log: Log) -> Position:
+        """Make them complete up to some position of the log, and say which."""
         ...
 
 
@@ -64,7 +64,7 @@ class Engine:
         *,
         name: str,
         log: Log,
-        documents: LoadableDocuments,
+        documents: Store,
         others_apply: bool = False,
         pipelining: bool = True,
         interest: InterestStore,
@@ -162,11 +162,10 @@ class Engine:
         while True:
             attempts += 1
             try:
-                loaded = await self._log.load()
-                await self._documents.fill(loaded)
-                commits = await read_tail(self._log, loaded.position)
+                position = await self._documents.open(self._log)
+                commits = await read_tail(self._log, position)
                 if commits is not None:
-                    await self.replica.load(loaded.position, commits)
+                    await self.replica.load(position, commits)
             except UnavailableError:
                 if attempts == RELOAD_ATTEMPTS_MAX:
                     raise
@@ -210,12 +209,12 @@ class Engine:
         )
 
     async def fold(self) -> None:
-        """Move what is durable into the log's snapshot and forget the oldest part of the tail."""
-        durable = self.replica.durable.ts
-        position = await self._log.fold(durable, commits_max=FOLD_COMMITS_MAX)
-        while position.ts < durable:
+        """Move what has been applied into the log's snapshot, and forget the oldest of the tail."""
+        applied = await self._documents.watermark()
+        position = await self._log.fold(applied, commits_max=FOLD_COMMITS_MAX)
+        while position.ts < applied:
             before = position.ts
-            position = await self._log.fold(durable, commits_max=FOLD_COMMITS_MAX)
+            position = await self._log.fold(applied, commits_max=FOLD_COMMITS_MAX)
             if position.ts == before:
                 break
         oldest = self.clock.now_ns() - TAIL_SECONDS * 1_000_000_000

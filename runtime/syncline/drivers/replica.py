@@ -219,16 +219,18 @@ class Replica:
 
     async def shorten(self, before: int, bytes_max: int) -> None:
         """Shorten the tail to snapshots from `before` on, and to `bytes_max` of documents."""
+        # What the documents lack is only in the tail.
+        newest = min(self.durable.ts, await self.documents.watermark())
         while self._sizes and (self._sizes[0][0] <= before or self._tail_bytes > bytes_max):
             last = self._sizes[0][0]
             for _ in range(min(_FORGOTTEN_AT_ONCE, len(self._sizes))):
                 ts, size = self._sizes[0]
-                if ts > self.durable.ts or (ts > before and self._tail_bytes <= bytes_max):
+                if ts > newest or (ts > before and self._tail_bytes <= bytes_max):
                     break
                 self._sizes.popleft()
                 self._tail_bytes -= size
                 last = ts
-            if last > self.durable.ts:
+            if last > newest:
                 return
             await self._forget(last)
             await asyncio.sleep(0)

@@ -11,8 +11,8 @@ from itertools import islice
 
 from sortedcontainers import SortedDict
 
-from syncline.commit.record import Commit, Loaded
-from syncline.ports import RangeRead, StoredPage, StoredRow
+from syncline.commit.record import Commit, Loaded, Position
+from syncline.ports import Log, RangeRead, StoredPage, StoredRow
 
 _Entry = tuple[int, bytes | None]
 
@@ -23,11 +23,15 @@ class MemoryDocuments:
     def __init__(self) -> None:
         self._rows: SortedDict[bytes, _Entry] = SortedDict()
         self._tombstones: deque[tuple[int, bytes]] = deque()
-        self._watermark = 0
+        self._position = Position(0, 0)
 
     async def watermark(self) -> int:
         """The ts up to which every commit has been applied."""
-        return self._watermark
+        return self._position.ts
+
+    async def position(self) -> Position:
+        """The commit up to which every one has been applied."""
+        return self._position
 
     async def read(self, reads: Sequence[RangeRead]) -> Sequence[StoredPage]:
         """One page a read: at most `limit` rows and tombstones in key order (or reversed)."""
@@ -53,7 +57,8 @@ class MemoryDocuments:
                         self._put(key, commit.ts, None)
                 for key in change.keys_after:
                     self._put(key, commit.ts, change.after)
-            self._watermark = max(self._watermark, commit.ts)
+            if commit.ts > self._position.ts:
+                self._position = Position(commit.ts, commit.nonce)
 
     def _put(self, key: bytes, ts: int, document: bytes | None) -> None:
         stored = self._rows.get(key)
@@ -81,6 +86,12 @@ class MemoryDocuments:
             if self._rows.get(key) == (ts, None):
                 del self._rows[key]
 
+    async def open(self, log: Log) -> Position:
+        """Load the log's snapshot; its position is where the tail begins."""
+        loaded = await log.load()
+        await self.fill(loaded)
+        return loaded.position
+
     async def fill(self, loaded: Loaded) -> None:
         """Replace everything by the log's snapshot; its position becomes the watermark."""
         rows: dict[bytes, _Entry] = {}
@@ -91,7 +102,7 @@ class MemoryDocuments:
                     rows[key] = entry
         self._tombstones.clear()
         self._rows = SortedDict(rows)
-        self._watermark = loaded.position.ts
+        self._position = loaded.position
 
     def __len__(self) -> int:
         return len(self._rows)

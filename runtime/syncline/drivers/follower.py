@@ -1,0 +1,90 @@
+"""Keeps a shared view of the log true, and how executors see it (architecture.md, "The follower").
+
+One process applies: it reads the log after the view's own position and puts what it finds into the
+view, in order. Two at once do no harm, since every put is conditional on a lower ts (protocols.md
+rule 13). Executors only read the view; what it lacks yet, and what it has too early for a snapshot,
+they take from the tail of the log.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from syncline.commit.record import Commit, Position, Reset
+from syncline.errors import UnavailableError
+from syncline.limits import TAIL_REPLY_BYTES_MAX
+from syncline.ports import Documents, Log, RangeRead, StoredPage, StoredRow
+
+
+class View(Documents, Protocol):
+    """Documents that outlive every process."""
+
+    async def position(self) -> Position:
+        """The watermark with its commit's nonce, read strongly."""
+        ...
+
+
+class Follower:
+    """Applies the log to a view."""
+
+    def __init__(self, log: Log, view: View, *, name: str = "documents") -> None:
+        """`name`: under which the log is told how far the view has come (rule 8)."""
+        self._log = log
+        self._view = view
+        self._name = name
+
+    async def catch_up(self) -> Position:
+        """Apply up to the durable head; returns the view's position.
+
+        Raises:
+            UnavailableError: the log can't be reached, or "ViewLost": the log no longer has what
+                follows the view's position. Rebuild the view.
+        """
+        begin = position = await self._view.position()
+        while True:
+            reply = await self._log.tail(position, bytes_max=TAIL_REPLY_BYTES_MAX)
+            if isinstance(reply, Reset):
+                raise UnavailableError(
+                    "ViewLost",
+                    f"The log does not have the commit at {position.ts} up to which the view was "
+                    "built: it was restored, or pruned too far. Rebuild the view.",
+                )
+            if reply.commits:
+                await self._view.apply(reply.commits)
+                position = Position(reply.commits[-1].ts, reply.commits[-1].nonce)
+            if position.ts >= reply.head.ts:
+                break
+        if position != begin:
+            await self._log.report_applied(self._name, position.ts)
+        return position
+
+
+class FollowedDocuments:
+    """An executor's documents: a view that a follower applies the log to (engine.Store)."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    async def open(self, _log: Log) -> Position:
+        """Nothing is loaded: the view is complete up to its position."""
+        return await self._view.position()
+
+    async def watermark(self) -> int:
+        """The ts up to which the view is complete."""
+        return await self._view.watermark()
+
+    async def read(self, reads: Sequence[RangeRead]) -> Sequence[StoredPage]:
+        """One page a read."""
+        return await self._view.read(reads)
+
+    async def apply(self, commits: Sequence[Commit]) -> None:
+        """The follower's work."""
+
+    async def add_index_rows(self, rows: Sequence[StoredRow]) -> None:
+        """Backfill of a push, which this process has been asked to do."""
+        await self._view.add_index_rows(rows)
+
+    async def drop_index(self, index_id: bytes) -> None:
+        """The follower's work."""
+
+    async def collect_tombstones(self, before: int) -> None:
+        """The follower's work."""
