@@ -46,8 +46,10 @@ def pgbench(data: Path, clients: int) -> float:
     script.write_text("insert into bench_floor(author, body) values ('ada', repeat('x', 100));\n")
     host, user, database = str(info["host"]), str(info["user"]), str(info.get("dbname", "postgres"))
     base = [str(pgbench_path()), "-h", host, "-U", user]
+    # The row and an index beside its key, as in the floor that the peers were measured against.
     create = (
-        "create table if not exists bench_floor(id bigserial primary key, author text, body text)"
+        "create table if not exists bench_floor(id bigserial primary key, author text, body text);"
+        "create index if not exists bench_floor_by_author on bench_floor(author, id)"
     )
     import psycopg
 
