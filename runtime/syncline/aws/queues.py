@@ -1,0 +1,288 @@
+"""The three SQS queues: sessions, hints for the follower, and passes of ticks.
+
+The session queue is first-in-first-out with the connection id as group. API Gateway puts the
+client's text in as base64 (SQS bodies hold XML characters only); what we put in is an event of
+`sync.delivery` as JSON, marked by the message attribute `kind`. Every message carries an id of its
+own for deduplication, chosen before it is sent, so the SDK may retry freely.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import itertools
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from random import SystemRandom
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+
+from syncline.errors import CorruptionError, DeveloperError, SynclineError, UnavailableError
+from syncline.sync.delivery import Event, Left, Opened, QueueMessage, Received, Refresh
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+
+BATCH_MAX: Final = 10
+"""Messages of one SendMessageBatch; an AWS quota."""
+BODY_BYTES_MAX: Final = 100_000
+"""Bytes of a body of ours: ten together, with attributes, stay under the 1 MiB of an SQS batch."""
+GROUP_CHARACTERS_MAX: Final = 128
+DELAY_SECONDS_MAX: Final = 900
+"""AWS quotas (aws-facts.md 1.5, 5.3)."""
+
+RETRY_PAUSES: Final = (0.05, 0.2, 0.8)
+"""Greatest pauses in seconds before what a batch left out is sent again; ours."""
+
+EVENT_KIND: Final = "event"
+TEXT_KIND: Final = "text"
+"""Values of the attribute `kind`; a message without it is the client's text."""
+
+FOLLOWER_GROUP: Final = "follower"
+"""The one group of the follower queue: one hint is handled at a time."""
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    event: Event
+
+
+class _Attributes(msgspec.Struct, frozen=True, rename="pascal"):
+    approximate_receive_count: int
+    sequence_number: int
+    message_group_id: str
+
+
+class _MessageAttribute(msgspec.Struct, frozen=True, rename="camel"):
+    string_value: str | None = None
+
+
+class _Record(msgspec.Struct, frozen=True, rename="camel"):
+    """A record as Lambda's event source mapping hands it over; what we need of it."""
+
+    message_id: str
+    body: str
+    attributes: _Attributes
+    message_attributes: dict[str, _MessageAttribute] = {}
+
+
+class _PlainRecord(msgspec.Struct, frozen=True, rename="camel"):
+    """A record of a queue without order."""
+
+    message_id: str
+    body: str
+
+
+class TickPass(msgspec.Struct, frozen=True):
+    """One part of a pass over all sessions: segment `segment` of `segments`."""
+
+    segment: Annotated[int, msgspec.Meta(ge=0)]
+    segments: Annotated[int, msgspec.Meta(ge=1)]
+
+
+_R = TypeVar("_R", _Record, _PlainRecord)
+
+
+def decode_session_record(record: Mapping[str, object]) -> tuple[str, QueueMessage]:
+    """The connection and message of a record of the session queue (Lambda's event JSON).
+
+    Raises:
+        CorruptionError: UnreadableMessage: neither a client's text nor an event of ours.
+    """
+    known = _converted(record, _Record)
+    kind = known.message_attributes.get("kind", _MessageAttribute(TEXT_KIND)).string_value
+    try:
+        if kind == EVENT_KIND:
+            event = msgspec.json.decode(known.body, type=_Envelope).event
+        elif kind == TEXT_KIND:
+            event = Received(base64.b64decode(known.body, validate=True).decode())
+        else:
+            raise _unreadable(known.message_id, f"its kind is {kind!r}")
+    except (msgspec.DecodeError, binascii.Error, UnicodeDecodeError) as error:
+        raise _unreadable(known.message_id, str(error)) from error
+    given = known.attributes
+    message = QueueMessage(given.sequence_number, given.approximate_receive_count, event)
+    return given.message_group_id, message
+
+
+def decode_tick_record(record: Mapping[str, object]) -> TickPass:
+    """The part of a pass that a record of the tick queue asks for.
+
+    Raises:
+        CorruptionError: UnreadableMessage.
+    """
+    known = _converted(record, _PlainRecord)
+    try:
+        return msgspec.json.decode(known.body, type=TickPass)
+    except msgspec.DecodeError as error:
+        raise _unreadable(known.message_id, str(error)) from error
+
+
+def _converted(record: Mapping[str, object], kind: type[_R]) -> _R:
+    try:
+        return msgspec.convert(record, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _unreadable(str(record.get("messageId")), str(error)) from error
+
+
+class SessionQueue:
+    """Puts events behind the messages of connections; also the port SessionWakeups."""
+
+    def __init__(self, client: "SQSClient", url: str) -> None:
+        self._queue = _Queue(client, url)
+
+    async def put(self, connection: str, event: Event) -> None:
+        """Put one event. UnavailableError: the queue can't be reached now."""
+        await self.put_all([connection], event)
+
+    async def put_all(self, connections: Collection[str], event: Event) -> None:
+        """Put one event for each connection; order among connections is nobody's.
+
+        Raises:
+            UnavailableError: the queue can't be reached now; some may have been put.
+            DeveloperError: a connection id no queue group can have, or no permission.
+        """
+        body = msgspec.json.encode(_Envelope(event)).decode()
+        for connection in connections:
+            if not 0 < len(connection) <= GROUP_CHARACTERS_MAX:
+                raise DeveloperError(
+                    "BadConnectionId",
+                    f"{connection[:200]!r} is no connection id: at most {GROUP_CHARACTERS_MAX} "
+                    "characters name a group of the session queue.",
+                )
+        await self._queue.send([
+            {
+                "Id": str(number),
+                "MessageBody": body,
+                "MessageAttributes": {"kind": {"DataType": "String", "StringValue": EVENT_KIND}},
+                "MessageGroupId": connection,
+                "MessageDeduplicationId": _event_id(connection, event),
+            }
+            for number, connection in enumerate(connections)
+        ])  # fmt: skip
+
+    async def wake(self, connection: str) -> None:
+        """Put a Refresh."""
+        await self.put(connection, Refresh())
+
+
+def _event_id(connection: str, event: Event) -> str:
+    """Connections open and end once, however often a Lambda is retried; the others all count."""
+    if isinstance(event, Opened | Left):
+        return f"{type(event).__name__}-{hashlib.sha256(connection.encode()).hexdigest()}"
+    return uuid.uuid4().hex
+
+
+class FollowerQueue:
+    """Tells the follower that the log has grown."""
+
+    def __init__(self, client: "SQSClient", url: str) -> None:
+        self._queue = _Queue(client, url)
+
+    async def hint(self, ts: int) -> None:
+        """The durable head is at least `ts`; the same ts twice is one hint (rule 17).
+
+        Raises:
+            UnavailableError: the queue can't be reached now; the minute's sweep repairs it.
+        """
+        await self._queue.send([
+            {
+                "Id": "0",
+                "MessageBody": f'{{"ts":{ts}}}',
+                "MessageGroupId": FOLLOWER_GROUP,
+                "MessageDeduplicationId": f"commit-{ts}",
+            }
+        ])  # fmt: skip
+
+
+class TickQueue:
+    """Spreads passes over all sessions within a minute (the queue has delays and no order)."""
+
+    def __init__(self, client: "SQSClient", url: str) -> None:
+        self._queue = _Queue(client, url)
+
+    async def fan_out(self, delays: Sequence[int], *, segments: int = 1) -> None:
+        """Ask for one pass after each delay (0 to 900 s), in `segments` (>= 1) parts.
+
+        Raises:
+            UnavailableError: the queue can't be reached now; some may have been asked for.
+            DeveloperError: a delay that SQS doesn't have.
+        """
+        for delay in delays:
+            if not 0 <= delay <= DELAY_SECONDS_MAX:
+                raise DeveloperError(
+                    "BadDelay", f"A delay of {delay} s: SQS has 0 to {DELAY_SECONDS_MAX} s."
+                )
+        parts = [TickPass(number, segments) for number in range(segments)]
+        await self._queue.send([
+            {
+                "Id": str(number),
+                "MessageBody": msgspec.json.encode(part).decode(),
+                "DelaySeconds": delay,
+            }
+            for number, (delay, part) in enumerate(itertools.product(delays, parts))
+        ])  # fmt: skip
+
+
+class _Queue:
+    """Sends any number of messages in batches, each until SQS has taken it."""
+
+    def __init__(self, client: "SQSClient", url: str) -> None:
+        self._client = client
+        self._url = url
+        self._share = SystemRandom().random
+
+    async def send(self, entries: Sequence["SendMessageBatchRequestEntryTypeDef"]) -> None:
+        for entry in entries:
+            if (size := len(entry["MessageBody"].encode())) > BODY_BYTES_MAX:
+                raise DeveloperError(
+                    "MessageTooLarge",
+                    f"A message of {size} bytes can't be queued; {BODY_BYTES_MAX} fit.",
+                )
+        batches = [entries[at : at + BATCH_MAX] for at in range(0, len(entries), BATCH_MAX)]
+        await asyncio.gather(*[self._send_batch(batch) for batch in batches])
+
+    async def _send_batch(self, batch: Sequence["SendMessageBatchRequestEntryTypeDef"]) -> None:
+        left = list(batch)
+        for longest in (*RETRY_PAUSES, None):
+            try:
+                reply = await asyncio.to_thread(
+                    self._client.send_message_batch, QueueUrl=self._url, Entries=left
+                )
+            except (ClientError, BotoCoreError) as error:
+                raise _send_failure(error) from error
+            failed = {entry["Id"]: entry for entry in reply.get("Failed", [])}
+            if not failed:
+                return
+            for entry in failed.values():
+                if entry["SenderFault"]:
+                    raise DeveloperError(
+                        "QueueRefuses", f"SQS refuses a message: {entry.get('Message', entry)}"
+                    )
+            left = [entry for entry in left if entry["Id"] in failed]
+            if longest is not None:
+                await asyncio.sleep(longest * self._share())
+        raise UnavailableError("QueueUnavailable", f"SQS did not take {len(left)} messages.")
+
+
+def _send_failure(error: ClientError | BotoCoreError) -> SynclineError:
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+        code = error.response.get("Error", {}).get("Code", "")
+        if 400 <= status < 500 and status != 429 and "Throttl" not in code:
+            return DeveloperError(
+                "QueueRefuses",
+                f"{error}. The role needs sqs:SendMessage on the queue, and its address must be "
+                "the one that the stacks set.",
+            )
+    return UnavailableError("QueueUnavailable", f"SQS can't be reached now: {error}")
+
+
+def _unreadable(message_id: str, problem: str) -> CorruptionError:
+    return CorruptionError(
+        "UnreadableMessage",
+        f"Message {message_id} of a queue can't be read: {problem}. Nothing but API Gateway and "
+        "Syncline may send to this queue.",
+    )

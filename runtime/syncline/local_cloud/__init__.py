@@ -1,0 +1,1 @@
+"""AWS on one machine: moto's services, and ours where moto has none or is not faithful."""
