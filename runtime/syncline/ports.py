@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+import msgspec
+
 from syncline.commit.record import (
     AppendReply,
     Commit,
@@ -119,8 +121,7 @@ class Log(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class RangeRead:
+class RangeRead(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Asks for at most `limit` (>= 1) rows with lo <= key < hi, in key order or reversed."""
 
     lo: bytes
@@ -129,8 +130,7 @@ class RangeRead:
     reverse: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A live document as one index entry shows it."""
 
     key: bytes
@@ -138,8 +138,7 @@ class Row:
     document: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The answer to a RangeRead; `done`: nothing is left in the range after these rows."""
 
     rows: tuple[Row, ...]
@@ -154,8 +153,7 @@ class SnapshotReads(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRow:
+class StoredRow(msgspec.Struct, frozen=True, gc=False):
     """An index entry as the document store has it; document None: a tombstone."""
 
     key: bytes
@@ -163,8 +161,7 @@ class StoredRow:
     document: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredPage:
+class StoredPage(msgspec.Struct, frozen=True, gc=False):
     """Entries and tombstones of a range; `done`: nothing is left in the range after them."""
 
     rows: tuple[StoredRow, ...]
@@ -283,8 +280,7 @@ class MatchCursor(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionCall:
+class FunctionCall(msgspec.Struct, frozen=True, gc=False):
     """One run of a query or mutation: everything that decides its outcome."""
 
     kind: Literal["query", "mutation"]
@@ -307,8 +303,7 @@ class FunctionCall:
     """16 hex digits, shown to clients in error messages."""
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionError:
+class FunctionError(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Why a run failed."""
 
     message: str
@@ -319,8 +314,7 @@ class FunctionError:
     """JSON of an application error's data."""
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionOutcome:
+class FunctionOutcome(msgspec.Struct, frozen=True, gc=False):
     """What a run did and saw; `value` (JSON) is None exactly if `error` is not."""
 
     value: bytes | None

@@ -3,11 +3,11 @@
 import asyncio
 import signal
 import time
-from dataclasses import replace
 
 import psutil
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from syncline.commit.record import (
     Appended,

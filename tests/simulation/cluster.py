@@ -8,11 +8,13 @@ every pause point and come back; the log's database crashes and loses what it ha
 import asyncio
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
+
+from msgspec import structs
 
 from syncline.commit.record import Commit
 from syncline.drivers.answers import Caller
@@ -70,7 +72,7 @@ class BlindRunner(SharedRunner):
 
     async def run(self, call: FunctionCall, reads: SnapshotReads) -> FunctionOutcome:
         outcome = await self._runner.run(call, reads)
-        return replace(outcome, read_ranges=()) if call.kind == "mutation" else outcome
+        return structs.replace(outcome, read_ranges=()) if call.kind == "mutation" else outcome
 
 
 class SharedBundles:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec import structs
 
 from syncline.commit.record import Commit, DocumentChange, Duplicate
 from syncline.drivers.answers import answer_of, encode_outcome
@@ -173,10 +174,10 @@ def test_a_recorded_outcome_that_is_missing_or_another_is_noticed(
         assert [each.detail for each in (await log.replayed())[1]] == [
             "its outcome was never recorded"
         ]
-        log.outcomes[1] = replace(lost, outcome=b'{"value":7.0}')
+        log.outcomes[1] = structs.replace(lost, outcome=b'{"value":7.0}')
         (found,) = (await log.replayed())[1]
         assert "alone it answers" in found.detail
-        log.outcomes[1] = replace(lost, failed=True)
+        log.outcomes[1] = structs.replace(lost, failed=True)
         (found,) = (await log.replayed())[1]
         assert "failed=True" in found.detail
 
@@ -197,8 +198,8 @@ def test_a_changed_document_is_noticed(play: Callable[[Scenario], None]):
         commit = log.commits[-1]
         change = commit.changes[-1]
         assert change.after is not None
-        forged = replace(change, after=change.after.replace(b"2.0", b"3.0"))
-        log.commits[-1] = replace(commit, changes=(*commit.changes[:-1], forged))
+        forged = structs.replace(change, after=change.after.replace(b"2.0", b"3.0"))
+        log.commits[-1] = structs.replace(commit, changes=(*commit.changes[:-1], forged))
         (found,) = (await log.replayed())[1]
         assert "alone it makes it" in found.detail
 
@@ -266,9 +267,9 @@ def test_pages_end_where_the_limit_says(play: Callable[[Scenario], None], revers
         assert everything.done
         keys = [row.key for row in everything.rows]
         assert keys == sorted(keys, reverse=reverse)
-        part = model.page(replace(whole, limit=2), model.head)
+        part = model.page(structs.replace(whole, limit=2), model.head)
         assert part.rows == everything.rows[:2]
         assert not part.done
-        assert model.page(replace(whole, limit=len(keys)), model.head).done
+        assert model.page(structs.replace(whole, limit=len(keys)), model.head).done
 
     play(scenario)

@@ -9,11 +9,12 @@ Documents are encoded JSON bytes (convex_encoded_json) and are never decoded her
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from syncline.index.key_range import KeyRange
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentChange:
+class DocumentChange(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One document before and after a commit; a commit changes a document at most once."""
 
     document_id: str
@@ -36,8 +37,7 @@ class DocumentChange:
         return frozenset(self.keys_before).union(self.keys_after)
 
 
-@dataclass(frozen=True, slots=True)
-class CommitRequest:
+class CommitRequest(msgspec.Struct, frozen=True, gc=False):
     """One finished mutation run that wants to become a commit, or a validated failure."""
 
     begin_ts: int
@@ -62,8 +62,7 @@ class CommitRequest:
     """Random, 1 to 2^63 - 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(msgspec.Struct, frozen=True, gc=False):
     """A commit as it is read back from the log."""
 
     ts: int
@@ -85,16 +84,14 @@ def payload_bytes(call: bytes, changes: Sequence[DocumentChange]) -> int:
     return size
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(msgspec.Struct, frozen=True, gc=False):
     """A commit that a caller stands on; Position(0, 0) is before the first."""
 
     ts: int
     nonce: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredDocument:
+class StoredDocument(msgspec.Struct, frozen=True, gc=False):
     """The newest version of a document at or before `folded`, from the snapshot table."""
 
     document_id: str
@@ -104,16 +101,14 @@ class StoredDocument:
     keys: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(msgspec.Struct, frozen=True, gc=False):
     """The item is in the log; ts is the proposed one or the one that replaced it."""
 
     ts: int
     nonce: int
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(msgspec.Struct, frozen=True, gc=False):
     """The validated failure is recorded; ts is the head that it was validated at."""
 
     ts: int
@@ -126,8 +121,7 @@ REFUSED_PRUNED = "This request id is older than what the log remembers; it is ne
 """Why Refused: the request lies at or below the floor that pruning raised for its session."""
 
 
-@dataclass(frozen=True, slots=True)
-class Duplicate:
+class Duplicate(msgspec.Struct, frozen=True, gc=False):
     """(session, request) was settled before; this is what was recorded then."""
 
     ts: int
@@ -136,23 +130,20 @@ class Duplicate:
     failed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(msgspec.Struct, frozen=True, gc=False):
     """A later write touches what the item read: the newer commit's ts and one key of it."""
 
     ts: int
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class TooOld:
+class TooOld(msgspec.Struct, frozen=True, gc=False):
     """begin_ts lies below the write-key horizon (protocols.md rule 8): run again."""
 
     floor_ts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True, gc=False):
     """Never to be run: another identity's request, or one whose record has been pruned.
 
     `reason` is REFUSED_IDENTITY or REFUSED_PRUNED.
@@ -165,8 +156,7 @@ ItemResult = Committed | Recorded | Duplicate | Conflict | TooOld | Refused
 """What became of one item of a batch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(msgspec.Struct, frozen=True, gc=False):
     """The batch was judged item by item. Everything that the results tell of is durable."""
 
     results: tuple[ItemResult, ...]
@@ -180,8 +170,7 @@ class Appended:
     """The head before the batch: the batch's own first commit follows it."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeadMoved:
+class HeadMoved(msgspec.Struct, frozen=True, gc=False):
     """Exclusive append only: somebody else committed; nothing was appended."""
 
     position: Position
@@ -189,13 +178,11 @@ class HeadMoved:
     """As far as they fit; empty when a proposed ts could not be kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reset:
+class Reset(msgspec.Struct, frozen=True, gc=False):
     """The commit that the caller stands on is not in the log: load again (protocols.md rule 4)."""
 
 
-@dataclass(frozen=True, slots=True)
-class SlowDown:
+class SlowDown(msgspec.Struct, frozen=True, gc=False):
     """The views lag behind the head by too much (protocols.md rule 8): wait and append again."""
 
 
@@ -203,8 +190,7 @@ AppendReply = Appended | HeadMoved | Reset | SlowDown
 """What `Log.append` answers."""
 
 
-@dataclass(frozen=True, slots=True)
-class TailReply:
+class TailReply(msgspec.Struct, frozen=True, gc=False):
     """Commits after a position, in ts order, and the head; all of it is durable."""
 
     commits: tuple[Commit, ...]

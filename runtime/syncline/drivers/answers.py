@@ -4,15 +4,13 @@ The recorded form (the `outcome` of a commit record) is replayed as it is when a
 same request again (protocols.md rule 5), so it holds everything that a response shows.
 """
 
-from dataclasses import dataclass
-
+import msgspec
 import orjson
 
 from syncline.ports import FunctionError, FunctionOutcome
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True, gc=False):
     """Who calls: UserIdentityAttributes as JSON (camelCase) or None, and whether it is an admin."""
 
     identity: bytes | None = None
@@ -29,8 +27,7 @@ class Caller:
 ANONYMOUS = Caller()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """The outcome of a call as a client sees it. `value` is JSON, None exactly for an error."""
 
     ts: int

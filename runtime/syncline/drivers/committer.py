@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from syncline.commit.record import (
     Appended,
     AppendReply,
@@ -42,8 +44,7 @@ MOVED_HEADS_MAX = 3
 """Moved heads in a row before the database validates in full (protocols.md rule 6)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """A finished run that wants to be committed: everything of a CommitRequest but ts and nonce."""
 
     epoch: int
@@ -58,15 +59,13 @@ class Draft:
     failed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(msgspec.Struct, frozen=True, gc=False):
     """Recorded and durable; `ts` is the commit's (of a validated failure: the head's)."""
 
     ts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Rerun:
+class Rerun(msgspec.Struct, frozen=True, gc=False):
     """The snapshot that the run stood on is gone or was overtaken: run again, same request id."""
 
     conflict: Conflict | None = None

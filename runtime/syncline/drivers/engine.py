@@ -8,9 +8,10 @@ sockets, in memory, or in the seeded simulation.
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
+
+import msgspec
 
 from syncline.commit.record import Commit, Position
 from syncline.commit.tail import Tail
@@ -255,7 +256,7 @@ class Engine:
             )
         entry = await self.queries.fetch(path, arguments, caller, None, ts)
         assert entry.answer is not None
-        return replace(entry.answer, ts=ts)
+        return msgspec.structs.replace(entry.answer, ts=ts)
 
     async def mutation(
         self,

@@ -1,13 +1,13 @@
 """What functions did, as events: for the dev server's console and for log streaming."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from syncline.ports import FunctionOutcome
 
 
-@dataclass(frozen=True, slots=True)
-class LogEvent:
+class LogEvent(msgspec.Struct, frozen=True, gc=False):
     """One finished call of a function."""
 
     path: str

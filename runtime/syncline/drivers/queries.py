@@ -10,8 +10,10 @@ others are a cache and forgotten when touched or when they have become too many.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from syncline.commit.record import Commit
 from syncline.drivers.answers import (
@@ -40,8 +42,7 @@ from syncline.ports import (
 from syncline.sync.session import QueryResult
 
 
-@dataclass(frozen=True, slots=True)
-class QueryKey:
+class QueryKey(msgspec.Struct, frozen=True, gc=False):
     """What makes two queries equal. `identity` is None until a run is seen to read it."""
 
     path: str
@@ -131,7 +132,7 @@ class Queries:
 
     @staticmethod
     def _for_identity(key: QueryKey, caller: Caller) -> QueryKey:
-        return replace(key, identity=caller.identity or b"")
+        return msgspec.structs.replace(key, identity=caller.identity or b"")
 
     def watch(
         self, path: str, arguments: bytes, caller: Caller, journal: str | None, watcher: Watcher

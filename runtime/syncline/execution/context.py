@@ -6,11 +6,12 @@ ReadRequest only, and whoever steps them answers it.
 
 import logging
 from collections.abc import Awaitable, Coroutine, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from random import Random
 from typing import Any, Protocol
+
+import msgspec
 
 from syncline.execution.calls import ContextCall, ContextCalls
 from syncline.execution.database import DatabaseReader, DatabaseWriter
@@ -27,8 +28,7 @@ ALL_VARIABLES = values_range(ENVIRONMENT_VARIABLES.indexes["by_name"].index_id)
 """The index range of every environment variable's row."""
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(msgspec.Struct, frozen=True, gc=False):
     """Where a context stands among nested calls."""
 
     depth: int

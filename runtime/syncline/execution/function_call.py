@@ -11,8 +11,9 @@ at the snapshot. Every failure of user code is an outcome, never an exception.
 
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from syncline.errors import ApplicationError, CallerError, DeveloperError, SynclineError
 from syncline.execution.arguments import (
@@ -43,8 +44,7 @@ from syncline.values.value import Value, normalize
 SYSTEM_PREFIX = "_system/"
 
 
-@dataclass(frozen=True, slots=True)
-class NeedReads:
+class NeedReads(msgspec.Struct, frozen=True, gc=False):
     """The run waits for one page a read, in this order."""
 
     reads: tuple[RangeRead, ...]

@@ -1,11 +1,11 @@
 """Half-open intervals of index keys, compared as bytes."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRange:
+class KeyRange(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """All keys k with lo <= k < hi; none if lo >= hi."""
 
     lo: bytes

@@ -19,7 +19,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -226,7 +225,7 @@ class Executor:
         if not isinstance(result, FunctionOutcome):
             return Reads(number, list(result.reads))
         del self._calls[number]
-        return Finished(number, replace(result, own_seconds=call.own_seconds))
+        return Finished(number, msgspec.structs.replace(result, own_seconds=call.own_seconds))
 
     def _give_up(self, number: int) -> None:
         """Forget a call that has not returned.

@@ -15,6 +15,8 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from syncline.commit.record import CommitRequest, DocumentChange
 
 _BOOL, _BYTEA, _INT8, _INT4, _TEXT, _JSON, _BYTEA_ARRAY = 16, 17, 20, 23, 25, 114, 1001
@@ -39,8 +41,7 @@ class TypeIds:
     change_array: int
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """What an item carries beside its request: its place in the chain, its size, its staging."""
 
     ts: int

@@ -9,9 +9,11 @@ Each rule can be switched off, to show that the simulation would notice (protoco
 
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
+
+import msgspec
 
 from syncline.commit.conflict import MergedRanges
 from syncline.commit.record import (
@@ -367,18 +369,20 @@ class MemoryLog:
         for document_id, ts, key in keys:
             stored = self._documents.get(document_id)
             if stored is not None and stored.ts == ts and key not in stored.keys:
-                self._documents[document_id] = replace(stored, keys=(*stored.keys, key))
+                self._documents[document_id] = msgspec.structs.replace(
+                    stored, keys=(*stored.keys, key)
+                )
             at = self._count_up_to(ts) - 1
             if at >= 0 and self._commits[at].ts == ts:
                 changes = tuple(
-                    replace(each, keys_after=(*each.keys_after, key))
+                    msgspec.structs.replace(each, keys_after=(*each.keys_after, key))
                     if each.document_id == document_id
                     and each.after is not None
                     and key not in each.keys_after
                     else each
                     for each in self._commits[at].changes
                 )
-                self._commits[at] = replace(self._commits[at], changes=changes)
+                self._commits[at] = msgspec.structs.replace(self._commits[at], changes=changes)
         self._flush()
 
     async def report_applied(self, view: str, ts: int) -> None:

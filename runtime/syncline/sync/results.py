@@ -1,14 +1,13 @@
 """Results as sessions are handed them: of queries, shared by everybody, and of requests."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 
+import msgspec
 import orjson
 
 
-@dataclass(frozen=True, slots=True)
-class QueryResult:
+class QueryResult(msgspec.Struct, frozen=True, gc=False):
     """One result of a query, encoded once and shared by all sessions that hold it."""
 
     fragment: bytes
@@ -64,8 +63,7 @@ def _failure_fields(data: bytes | None, log_lines: Sequence[str], journal: str |
     return fields + b"}"
 
 
-@dataclass(frozen=True, slots=True)
-class CallResult:
+class CallResult(msgspec.Struct, frozen=True, gc=False):
     """The outcome of a mutation or an action: `value` is JSON, None exactly for a failure.
 
     `ts` is the mutation's commit, or the newest commit that an action caused (0: none); of a

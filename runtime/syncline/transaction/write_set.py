@@ -3,15 +3,13 @@
 Every write can be undone, newest first: a sub-transaction that fails takes back its own writes.
 """
 
-from dataclasses import dataclass
-
+import msgspec
 from sortedcontainers import SortedDict
 
 from syncline.commit.record import DocumentChange
 
 
-@dataclass(frozen=True, slots=True)
-class PendingWrite:
+class PendingWrite(msgspec.Struct, frozen=True, gc=False):
     """A document as it was before the run, and as the run leaves it (after None: deleted)."""
 
     table: int

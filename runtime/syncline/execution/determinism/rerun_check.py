@@ -8,8 +8,9 @@ time that a call takes.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
+
+import msgspec
 
 from syncline.ports import FunctionError, FunctionOutcome, Page, RangeRead
 
@@ -73,7 +74,7 @@ class CheckedRun(Generic[A]):
             "random numbers."
         )
         error = FunctionError(message, is_server_made=True, data=None)
-        return replace(result, value=None, error=error, changes=())
+        return msgspec.structs.replace(result, value=None, error=error, changes=())
 
     def _difference(self, first: FunctionOutcome) -> str | None:
         """Make the second run; what it did otherwise, None if nothing."""
