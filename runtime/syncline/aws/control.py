@@ -1,0 +1,170 @@
+"""The control item in DynamoDB: where the view stands, and whether anything is left to do.
+
+One item per deployment holds the view's generation, its watermark W, the matcher's cursor M and the
+marker of protocols.md rule 16 (n and dirty). One strongly consistent read tells all of it; every
+change is conditional on what its caller knew. A deployment without the item has done nothing yet.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.exceptions import DoesNotExist, UpdateError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+from pynamodb.models import Model
+
+from syncline.aws.dynamo_retries import (
+    ANSWER_SECONDS_MAX,
+    CONNECT_SECONDS_MAX,
+    patiently,
+)
+from syncline.commit.record import Position
+
+ITEM_NAME: Final = "view"
+
+_CONDITION_FAILED: Final = "ConditionalCheckFailedException"
+
+
+class ControlItem(Model):
+    """The item; a subclass per table name adds `Meta`."""
+
+    name = UnicodeAttribute(hash_key=True)
+    generation = NumberAttribute(default=1)
+    applied_ts = NumberAttribute(default=0)
+    applied_nonce = NumberAttribute(default=0)
+    matched_ts = NumberAttribute(default=0)
+    matched_nonce = NumberAttribute(default=0)
+    marker = NumberAttribute(default=0)
+    dirty = BooleanAttribute(default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ControlState:
+    """The item as one strong read shows it."""
+
+    generation: int
+    """Of the view; 1 is the first."""
+    applied: Position
+    """W: every commit up to it is in the view."""
+    matched: Position
+    """M: every commit up to it has been matched with the interests."""
+    marker: int
+    """n of rule 16; appends of processes that marked carry it."""
+    is_dirty: bool
+    """Something may be left to do. False proves that the durable head is W."""
+
+
+NEW: Final = ControlState(1, Position(0, 0), Position(0, 0), 0, is_dirty=False)
+
+
+class Control:
+    """The control item of one table. Calls raise what `patiently` raises."""
+
+    def __init__(self, table: str, *, host: str | None = None, region: str | None = None) -> None:
+        self._model = _model(table, host, region)
+
+    async def read(self) -> ControlState:
+        """The newest state, read strongly."""
+        return await patiently(self._read)
+
+    def _read(self) -> ControlState:
+        try:
+            item = self._model.get(ITEM_NAME, consistent_read=True)
+        except DoesNotExist:
+            return NEW
+        return ControlState(
+            generation=int(item.generation),
+            applied=Position(int(item.applied_ts), int(item.applied_nonce)),
+            matched=Position(int(item.matched_ts), int(item.matched_nonce)),
+            marker=int(item.marker),
+            is_dirty=item.dirty,
+        )
+
+    async def advance_applied(self, generation: int, begin: Position, to: Position) -> bool:
+        """Move W from `begin`; False: it, or the generation, is another one by now (rule 13)."""
+        fields = ControlItem
+        return await self._update(
+            [fields.applied_ts.set(to.ts), fields.applied_nonce.set(to.nonce)],
+            _is(fields.generation, generation, NEW.generation)
+            & _is(fields.applied_ts, begin.ts, 0)
+            & _is(fields.applied_nonce, begin.nonce, 0),
+        )
+
+    async def advance_matched(self, to: Position) -> None:
+        """Move M forward; a position that lies behind the stored one changes nothing."""
+        fields = ControlItem
+        await self._update(
+            [fields.matched_ts.set(to.ts), fields.matched_nonce.set(to.nonce)],
+            fields.matched_ts.does_not_exist() | (fields.matched_ts < to.ts),
+        )
+
+    async def mark(self, above: int) -> int:
+        """Make the marker dirty with an n greater than `above`; returns n, for every append."""
+        while True:
+            state = await self.read()
+            if state.is_dirty and state.marker > above:
+                return state.marker
+            marker = max(state.marker, above) + 1
+            fields = ControlItem
+            unchanged = _is(fields.marker, state.marker, 0) & (
+                (fields.dirty == True)  # noqa: E712 - it makes a condition
+                if state.is_dirty
+                else fields.dirty.does_not_exist() | (fields.dirty == False)  # noqa: E712
+            )
+            if await self._update([fields.marker.set(marker), fields.dirty.set(True)], unchanged):
+                return marker
+            # Somebody else has marked meanwhile: their n does as well.
+
+    async def clear(self, marker: int) -> bool:
+        """Nothing is left to do and the log has closed `marker`; False: n has moved on."""
+        return await self._update([ControlItem.dirty.set(False)], ControlItem.marker == marker)
+
+    async def switch(self, begin: int, to: int, applied: Position) -> bool:
+        """Make generation `to`, complete up to `applied`, the view (rule 14).
+
+        False: `begin` is no longer the generation.
+        """
+        fields = ControlItem
+        return await self._update(
+            [
+                fields.generation.set(to),
+                fields.applied_ts.set(applied.ts),
+                fields.applied_nonce.set(applied.nonce),
+            ],
+            _is(fields.generation, begin, NEW.generation),
+        )
+
+    async def _update(self, actions: list[Action], condition: Condition) -> bool:
+        def update() -> bool:
+            try:
+                self._model(ITEM_NAME).update(actions=actions, condition=condition)
+            except UpdateError as error:
+                if error.cause_response_code == _CONDITION_FAILED:
+                    return False
+                raise
+            return True
+
+        return await patiently(update)
+
+
+def _is(attribute: NumberAttribute, value: int, unset: int) -> Condition:
+    """An attribute has a value; one that was never stored counts as `unset`."""
+    stored = attribute == value
+    return (stored | attribute.does_not_exist()) if value == unset else stored
+
+
+def _model(table: str, host: str | None, region: str | None) -> type[ControlItem]:
+    meta = type(
+        "Meta",
+        (),
+        {
+            "table_name": table,
+            "host": host,
+            "region": region,
+            "max_retry_attempts": 0,
+            "connect_timeout_seconds": CONNECT_SECONDS_MAX,
+            "read_timeout_seconds": ANSWER_SECONDS_MAX,
+        },
+    )
+    return type("StoredControlItem", (ControlItem,), {"Meta": meta})
