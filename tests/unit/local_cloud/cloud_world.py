@@ -161,6 +161,7 @@ async def a_world(
     api: SocketApi | None = None,
     viewer_function: str | None = VIEWER_FUNCTION,
     http_timeout_ms: int = 30_000,
+    record: Callable[[ServiceCall], None] | None = None,
 ):
     functions = RecordingFunctions()
     calls: asyncio.Queue[ServiceCall] = asyncio.Queue()
@@ -170,7 +171,7 @@ async def a_world(
         functions=functions,
         viewer_function=viewer_function,
         services=ServiceAccess(
-            sqs_endpoint, lambda _: Credentials("testing", "testing"), calls.put_nowait
+            sqs_endpoint, lambda _: Credentials("testing", "testing"), record or calls.put_nowait
         ),
         limits=limits,
         disorder=disorder,

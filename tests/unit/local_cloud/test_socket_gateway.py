@@ -229,6 +229,18 @@ def test_messages_of_a_socket_are_on_their_way_at_the_same_time(sqs_endpoint, la
     assert 0 < disorder.reordered < 20
 
 
+def test_a_failure_of_the_gateway_itself_closes_with_1011():
+    def fail(_):
+        raise ZeroDivisionError
+
+    async def scenario():
+        async with a_socket(record=fail) as (_, socket, _id):
+            await socket.send("{}")
+            return (await close_of(socket))[0]
+
+    assert asyncio.run(scenario()) == CloseCode.INTERNAL_ERROR
+
+
 # Limits
 
 
