@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
 
@@ -138,10 +139,11 @@ class SocketGateway:
     async def _hold(
         self, request: web.BaseRequest, response: web.StreamResponse, caller: Caller
     ) -> web.StreamResponse:
-        await response.prepare(request)
+        with suppress(ConnectionError):
+            await response.prepare(request)
         transport = request.transport
         if transport is None:
-            # Gone while it was being accepted: `$disconnect` comes all the same.
+            # Gone while `$connect` was asked: `$disconnect` comes all the same.
             self._spawn(self._tell_disconnected(caller, 1006, ""))
             return response
         connection = Connection(caller)

@@ -7,6 +7,7 @@ import re
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.client import connect
@@ -412,6 +413,37 @@ def test_a_client_that_vanishes_is_disconnected_with_1006():
             return event["requestContext"]["disconnectStatusCode"]
 
     assert asyncio.run(scenario()) == 1006
+
+
+def test_a_client_that_vanishes_while_connect_is_asked_is_disconnected_too():
+    handshake = (
+        "GET /api/sync HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+
+    async def scenario():
+        async with a_world() as world:
+            address = urlsplit(world.door.url)
+            _, writer = await asyncio.open_connection(address.hostname, address.port)
+
+            async def vanish(event):
+                if event["requestContext"]["eventType"] == "CONNECT":
+                    writer.transport.abort()
+                    # The loop has to see the lost connection before the answer does.
+                    await asyncio.sleep(0.05)
+                return {"statusCode": 200}
+
+            world.functions.answers["connection"] = vanish
+            writer.write(handshake.encode())
+            connection_id, _ = await world.connected()
+            _, event = await world.functions.next()
+            return connection_id, event["requestContext"]
+
+    connection_id, context = asyncio.run(scenario())
+    assert context["eventType"] == "DISCONNECT"
+    assert context["connectionId"] == connection_id
+    assert context["disconnectStatusCode"] == 1006
 
 
 def test_disconnect_can_be_lost():
