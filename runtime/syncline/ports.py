@@ -63,7 +63,12 @@ class Log(Protocol):
     """
 
     async def append(
-        self, batch: Sequence[CommitRequest], *, standing_on: Position, exclusive: bool
+        self,
+        batch: Sequence[CommitRequest],
+        *,
+        standing_on: Position,
+        exclusive: bool,
+        mark: int | None = None,
     ) -> AppendReply:
         """Commit a batch in order, in one round trip, durably.
 
@@ -72,6 +77,15 @@ class Log(Protocol):
         is not stored are left out, because they may stand on it. Otherwise each item's read ranges
         are validated against the write keys in (begin_ts, head] under the head lock.
         A proposed ts is kept if it is above the head and at most 1 s ahead of the database's clock.
+        `mark` is the caller's n of rule 16: a closed one is refused with Closed. None: nobody
+        follows this log by a marker.
+        """
+        ...
+
+    async def close_mark(self, mark: int) -> Position:
+        """Refuse every append with a mark up to this one, durably, from now on (rule 16).
+
+        Returns the head at that moment, under its lock: no refused caller's commit follows it.
         """
         ...
 
@@ -265,6 +279,18 @@ class SessionWakeups(Protocol):
 
     async def wake(self, connection: str) -> None:
         """Put a refresh behind the messages of this connection."""
+        ...
+
+
+class Marker(Protocol):
+    """Whether the log may have something that its views lack (protocols.md rule 16)."""
+
+    async def mark(self, above: int) -> int:
+        """Say that it may, under a number greater than `above`; returns it for every append."""
+        ...
+
+    async def settled(self) -> Position | None:
+        """The watermark if nothing is left to do, which proves it to be the durable head."""
         ...
 
 

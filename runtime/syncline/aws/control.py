@@ -107,11 +107,8 @@ class Control:
                 return state.marker
             marker = max(state.marker, above) + 1
             fields = ControlItem
-            unchanged = _is(fields.marker, state.marker, 0) & (
-                (fields.dirty == True)  # noqa: E712 - it makes a condition
-                if state.is_dirty
-                else fields.dirty.does_not_exist() | (fields.dirty == False)  # noqa: E712
-            )
+            # Whoever marks moves n, so that it alone tells whether somebody else did.
+            unchanged = _is(fields.marker, state.marker, 0)
             if await self._update([fields.marker.set(marker), fields.dirty.set(True)], unchanged):
                 return marker
             # Somebody else has marked meanwhile: their n does as well.

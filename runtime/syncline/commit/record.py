@@ -186,7 +186,13 @@ class SlowDown(msgspec.Struct, frozen=True, gc=False):
     """The views lag behind the head by too much (protocols.md rule 8): wait and append again."""
 
 
-AppendReply = Appended | HeadMoved | Reset | SlowDown
+class Closed(msgspec.Struct, frozen=True, gc=False):
+    """The caller's mark has been closed: mark again above this one (protocols.md rule 16)."""
+
+    mark: int
+
+
+AppendReply = Appended | HeadMoved | Reset | SlowDown | Closed
 """What `Log.append` answers."""
 
 

@@ -20,6 +20,7 @@ import msgspec
 from syncline.commit.record import (
     Appended,
     AppendReply,
+    Closed,
     Commit,
     CommitRequest,
     Committed,
@@ -208,7 +209,7 @@ class Committer:
             case Appended() if exclusive:
                 await self._settle_layers(batch, reply.results)
             case Appended():
-                await self._settle_validated(batch, reply.results)
+                await self._settle_validated(batch, reply)
             case HeadMoved():
                 self._moved_heads += 1
                 await self._rebase(batch)
@@ -217,6 +218,8 @@ class Committer:
                 await asyncio.sleep(0.05)
             case Reset():
                 await self._start_over(lambda: _run_again(batch))
+            case Closed():
+                raise AssertionError("marks are passed and made again by drivers.marked_log")
 
     async def _settle_layers(self, batch: list[_Item], results: Sequence[ItemResult]) -> None:
         kept = 0
@@ -239,14 +242,30 @@ class Committer:
         if commits:
             await self._on_durable(commits)
 
-    async def _settle_validated(self, batch: list[_Item], results: Sequence[ItemResult]) -> None:
-        """The database gave each its own verdict and ts; the tail brings the commits in order."""
-        await self._advance(
-            lambda: [
-                item.done(_settled(result)) for item, result in zip(batch, results, strict=True)
-            ]
-        )
+    async def _settle_validated(self, batch: list[_Item], reply: Appended) -> None:
+        """The database gave each its own verdict and ts, and mostly tells what else was new."""
+
+        def answer() -> None:
+            for item, result in zip(batch, reply.results, strict=True):
+                item.done(_settled(result))
+
+        commits = _learned(self._replica.durable, batch, reply)
+        if commits is None:
+            await self._advance(answer)
+        else:
+            await self._publish(commits, answer)
         self._moved_heads = 0
+
+    async def _publish(self, commits: Sequence[Commit], answer: Callable[[], None]) -> None:
+        """Everything up to the durable head without a further call."""
+        dropped = self._drop_layers() if commits else []
+        for commit in commits:
+            self._replica.add(commit)
+        await self._replica.make_durable(commits)
+        answer()
+        _run_again(dropped)
+        if commits:
+            await self._on_durable(commits)
 
     async def _rebase(self, batch: list[_Item]) -> None:
         dropped = batch + self._drop_layers()
@@ -333,6 +352,31 @@ class Committer:
     def position(self) -> Position:
         """The durable position."""
         return self._replica.durable
+
+
+def _learned(known: Position, batch: Sequence[_Item], reply: Appended) -> Sequence[Commit] | None:
+    """Every commit after `known` up to the reply's position; None: the reply lacks some."""
+    commits = list(reply.missing)
+    reached = Position(commits[-1].ts, commits[-1].nonce) if commits else known
+    if reached != reply.base:
+        return None
+    previous = reply.base.ts
+    for item, result in zip(batch, reply.results, strict=True):
+        if isinstance(result, Committed):
+            request = item.request
+            commits.append(
+                Commit(
+                    result.ts,
+                    result.nonce,
+                    previous,
+                    request.changes,
+                    request.session,
+                    request.request,
+                    request.call,
+                )
+            )
+            previous = result.ts
+    return commits
 
 
 def _run_again(items: Iterable[_Item]) -> None:

@@ -13,29 +13,28 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from syncline.commit.record import (
-    REFUSED_IDENTITY,
     Appended,
     AppendReply,
     CommitRequest,
-    Committed,
     Duplicate,
-    HeadMoved,
-    ItemResult,
     Loaded,
     Position,
-    Recorded,
-    Refused,
     Reset,
-    SlowDown,
     StoredDocument,
     TailReply,
-    payload_bytes,
+)
+from syncline.postgres.batch import (
+    RoutineAnswer,
+    append_reply,
+    as_proposed,
+    first_repeated,
+    settle,
 )
 from syncline.postgres.connection import Connection, connect, losses
 from syncline.postgres.exclusive_append import append_on_head, newest_of
 from syncline.postgres.item_encoding import Settled, TypeIds, encode_items
 from syncline.postgres.migration import migrate
-from syncline.postgres.replies import missing_commits, tail_commits, verdicts
+from syncline.postgres.replies import tail_commits
 from syncline.postgres.staging import STAGE_BYTES_MIN, STAGE_STATEMENT, calls_of, parts_of
 
 HORIZON_NS = 600 * 10**9
@@ -51,8 +50,8 @@ LOAD_ROWS = 4000
 """Documents in a batch of `load`."""
 
 _STATEMENTS: Mapping[str, bytes] = {
-    "function": b"SELECT * FROM syncline.append($1, $2, $3, $4, $5, $6, $7, $8)",
-    "procedure": b"CALL syncline.append_then_flush($1, $2, $3, $4, $5, $6, $7, $8,"
+    "function": b"SELECT * FROM syncline.append($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    "procedure": b"CALL syncline.append_then_flush($1, $2, $3, $4, $5, $6, $7, $8, $9,"
     b" NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
 }
 
@@ -96,22 +95,27 @@ class PostgresLog:
         self._types: TypeIds | None = None
 
     async def append(
-        self, batch: Sequence[CommitRequest], *, standing_on: Position, exclusive: bool
+        self,
+        batch: Sequence[CommitRequest],
+        *,
+        standing_on: Position,
+        exclusive: bool,
+        mark: int | None = None,
     ) -> AppendReply:
         """Commit a batch in one round trip; see `syncline.ports.Log.append`."""
         types = self._types or await self._prepare()
-        repeated = _first_repeated(batch) if exclusive else None
+        repeated = first_repeated(batch) if exclusive else None
         kept_batch = batch if repeated is None else batch[:repeated]
-        items = _settle(kept_batch, standing_on)
+        items = settle(kept_batch, standing_on, staged_above=STAGE_BYTES_MIN)
         has_staged = any(settled.staged_parts for _, settled in items)
         if has_staged:
             await self._stage(items)
-        if self._is_alone and exclusive and repeated is None:
+        if self._is_alone and exclusive and repeated is None and mark is None:
             newest = newest_of(items, standing_on)
             if newest is not None and await append_on_head(
                 self._appending, items, types, standing_on, newest
             ):
-                return Appended(tuple(_as_proposed(items)), newest, (), standing_on)
+                return Appended(tuple(as_proposed(items)), newest, (), standing_on)
         row = await self._appending.binary_row(
             self._statement,
             (
@@ -123,20 +127,26 @@ class PostgresLog:
                 _INT8(self._horizon_ns),
                 None if self._lag_ns_max is None else _INT8(self._lag_ns_max),
                 _INT8(MISSING_BYTES_MAX),
+                None if mark is None else _INT8(mark),
             ),
         )
         status, kept, head_ts, head_nonce, base_ts, base_nonce = map(_number, row[:6])
-        results, missing = row[6:]
-        position = Position(head_ts, head_nonce)
-        if status == 0:
-            answers = _as_proposed(items[:kept]) + verdicts(results, batch[kept:])
-            if repeated is not None and kept == repeated:
-                answers.append(_repeated(batch, repeated, answers))
-            base = Position(base_ts, base_nonce)
-            return Appended(tuple(answers), position, missing_commits(missing), base)
-        if status == 1:
-            return HeadMoved(position, missing_commits(missing))
-        return Reset() if status == 2 else SlowDown()
+        answer = RoutineAnswer(
+            status,
+            kept,
+            Position(head_ts, head_nonce),
+            Position(base_ts, base_nonce),
+            results=row[6],
+            missing=row[7],
+        )
+        return append_reply(batch, items, repeated, answer)
+
+    async def close_mark(self, mark: int) -> Position:
+        """Refuse appends with a mark up to this one; returns the head (protocols.md rule 16)."""
+        if self._types is None:
+            await self._prepare()
+        ((ts, nonce),) = await self._rows("SELECT * FROM syncline.close_mark(%s)", (mark,))
+        return Position(ts, nonce)
 
     async def _prepare(self) -> TypeIds:
         async with self._reading.turn() as connection:
@@ -230,56 +240,6 @@ class PostgresLog:
         if self._types is None:
             await self._prepare()
         return await self._reading.rows(statement, parameters)
-
-
-def _settle(
-    batch: Sequence[CommitRequest], standing_on: Position
-) -> list[tuple[CommitRequest, Settled]]:
-    """Each item's place in the chain, if the head is `standing_on` and every proposal is kept."""
-    previous = standing_on.ts
-    items: list[tuple[CommitRequest, Settled]] = []
-    for request in batch:
-        size = payload_bytes(request.call, request.changes)
-        parts = len(parts_of(request)) if size > STAGE_BYTES_MIN else 0
-        ts = previous if request.failed else request.ts
-        items.append((request, Settled(ts, previous, size, parts)))
-        previous = ts
-    return items
-
-
-def _as_proposed(items: Sequence[tuple[CommitRequest, Settled]]) -> list[ItemResult]:
-    return [
-        Recorded(settled.ts) if request.failed else Committed(settled.ts, request.nonce)
-        for request, settled in items
-    ]
-
-
-def _first_repeated(batch: Sequence[CommitRequest]) -> int | None:
-    """The first item that has the exactly-once key of an earlier one of its batch."""
-    seen: set[tuple[str, int]] = set()
-    for at, request in enumerate(batch):
-        key = request.session, request.request
-        if key in seen:
-            return at
-        seen.add(key)
-    return None
-
-
-def _repeated(
-    batch: Sequence[CommitRequest], at: int, answers: Sequence[ItemResult]
-) -> ItemResult:  # fmt: skip
-    again = batch[at]
-    first = next(
-        earlier
-        for earlier, request in enumerate(batch)
-        if (request.session, request.request) == (again.session, again.request)
-    )
-    answer = answers[first]
-    assert isinstance(answer, Committed | Recorded)
-    request = batch[first]
-    if request.identity != again.identity:
-        return Refused(REFUSED_IDENTITY)
-    return Duplicate(answer.ts, request.identity, request.outcome, failed=request.failed)
 
 
 async def _documents(

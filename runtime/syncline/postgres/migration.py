@@ -14,17 +14,20 @@ from psycopg.sql import SQL
 
 from syncline.errors import UnavailableError
 
-_LOCK = 0x53594E43
+MIGRATION_LOCK = 0x53594E43
 """Key of the advisory lock: "SYNC"."""
 
-_PREPARE = b"""
-CREATE SCHEMA IF NOT EXISTS syncline;
-CREATE TABLE IF NOT EXISTS syncline.schema_version (
-    version integer PRIMARY KEY,
-    subject text NOT NULL,
-    applied_at timestamptz NOT NULL DEFAULT now()
-);
-"""
+SCHEMA_STATEMENTS = (
+    "CREATE SCHEMA IF NOT EXISTS syncline",
+    """
+    CREATE TABLE IF NOT EXISTS syncline.schema_version (
+        version integer PRIMARY KEY,
+        subject text NOT NULL,
+        applied_at timestamptz NOT NULL DEFAULT now()
+    )
+    """,
+)
+"""Makes the table that says which migrations were applied."""
 
 
 @cache
@@ -50,8 +53,9 @@ async def migrate(connection: AsyncConnection[Any]) -> None:
     version = await _version(connection)
     if version < newest:
         async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-            await connection.execute(_PREPARE)
+            await connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+            for statement in SCHEMA_STATEMENTS:
+                await connection.execute(statement)
             version = await _version(connection)
             for number, subject, text in migrations()[version:]:
                 await connection.execute(text.encode())
@@ -59,6 +63,16 @@ async def migrate(connection: AsyncConnection[Any]) -> None:
                     SQL("INSERT INTO syncline.schema_version (version, subject) VALUES (%s, %s)"),
                     (number, subject),
                 )
+    require_known(version)
+
+
+def require_known(version: int) -> None:
+    """Refuse a database of a newer Syncline, which may mean other things by the same tables.
+
+    Raises:
+        UnavailableError: `SchemaTooNew`.
+    """
+    newest = len(migrations())
     if version > newest:
         raise UnavailableError(
             "SchemaTooNew",

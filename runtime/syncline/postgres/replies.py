@@ -82,7 +82,7 @@ def _item_result(verdict: _Verdict, request: CommitRequest) -> ItemResult:
                 verdict.ts, verdict.identity, bytes(verdict.outcome), failed=verdict.failed
             )
         case "conflict":
-            return Conflict(verdict.ts, _key(verdict.key))
+            return Conflict(verdict.ts, bytes_of_key(verdict.key))
         case "too_old":
             return TooOld(verdict.floor_ts)
         case "refused":
@@ -91,7 +91,8 @@ def _item_result(verdict: _Verdict, request: CommitRequest) -> ItemResult:
             raise CorruptionError("LogReply", f"The log answered with a verdict {unknown!r}.")
 
 
-def _key(text: str) -> bytes:
+def bytes_of_key(text: str) -> bytes:
+    """A key from the text form of bytea: a backslash, an x and hexadecimal digits."""
     return bytes.fromhex(text.removeprefix("\\x"))
 
 
@@ -116,8 +117,8 @@ def missing_commits(text: bytes | None) -> tuple[Commit, ...]:
                     _document(change.before),
                     _document(change.after),
                     change.before_ts,
-                    tuple(map(_key, change.keys_before)),
-                    tuple(map(_key, change.keys_after)),
+                    tuple(map(bytes_of_key, change.keys_before)),
+                    tuple(map(bytes_of_key, change.keys_after)),
                 )
                 for change in each.changes
             ),

@@ -21,6 +21,7 @@ from syncline.commit.record import (
     REFUSED_PRUNED,
     Appended,
     AppendReply,
+    Closed,
     Commit,
     CommitRequest,
     Committed,
@@ -53,6 +54,7 @@ FAULTS: Final = frozenset(
         "identity",  # rule 5: a recorded outcome is given to anybody
         "exclusive",  # rule 6: a batch is appended though the head has moved
         "floors",  # rules 5, 8: what was pruned is taken for what never was
+        "marks",  # rule 16: a closed mark is not refused
     }
 )
 """Rules that can be switched off, as `faults` names them."""
@@ -106,6 +108,7 @@ class MemoryLog:
         self._session_floors: dict[str, int] = {}
         self._views: dict[str, int] = {}
         self._pruned = 0
+        self._closed = 0
         self._folded = Position(0, 0)
         self._documents: dict[str, StoredDocument] = {}
 
@@ -162,11 +165,18 @@ class MemoryLog:
             raise LogUnavailable("LogUnavailable", "The simulated log crashed.")
 
     async def append(
-        self, batch: Sequence[CommitRequest], *, standing_on: Position, exclusive: bool
+        self,
+        batch: Sequence[CommitRequest],
+        *,
+        standing_on: Position,
+        exclusive: bool,
+        mark: int | None = None,
     ) -> AppendReply:
         """Commit a batch; see `syncline.ports.Log.append`."""
         crashes = self._crashes
         await self._step("append: begin", crashes)
+        if mark is not None and mark <= self._closed and "marks" not in self._faults:
+            return Closed(self._closed)
         reply = self._judge_batch(batch, standing_on, exclusive=exclusive)
         await self._step("append: ordered", crashes)
         if "flush" not in self._faults:
@@ -294,6 +304,16 @@ class MemoryLog:
         )  # fmt: skip
         self._unflushed.append(self._commits.pop)
         return Committed(ts, request.nonce)
+
+    async def close_mark(self, mark: int) -> Position:
+        """Refuse appends with a mark up to this one; returns the head."""
+        crashes = self._crashes
+        await self._step("close: begin", crashes)
+        self._closed = max(self._closed, mark)
+        head = self.head
+        self._flush()
+        await self._step("close: flushed", crashes)
+        return head
 
     async def tail(self, after: Position, *, bytes_max: int) -> TailReply | Reset:
         """Commits after a position; complete means durable (protocols.md rule 3)."""
