@@ -8,6 +8,7 @@ every pause point and come back; the log's database crashes and loses what it ha
 import asyncio
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -402,11 +403,11 @@ class Cluster:
         for machine in self.machines:
             engine = machine.engine
             if engine is not None and not machine.process.is_crashed:
-                work = engine.push(functions().folders[number])
+                work = _push(engine, functions().folders[number])
                 task = self.world.loop.spawn(machine.process, work, name="push")
                 # A crash leaves the task unfinished for ever.
                 await asyncio.wait([task], timeout=30)
-                if task.done() and not isinstance(task.exception(), UnavailableError):
+                if task.done():
                     task.result()
                 return
 
@@ -466,3 +467,9 @@ def _gone(machine: Machine) -> None:
 def _cut_all(machine: Machine) -> None:
     for connection in list(machine.connections):
         connection.cut()
+
+
+async def _push(engine: Engine, folder: Path) -> None:
+    """A push may be interrupted, also after nobody waits for it any more."""
+    with suppress(UnavailableError):
+        await engine.push(folder)

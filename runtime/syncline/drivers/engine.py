@@ -192,12 +192,15 @@ class Engine:
         self._updates.append(update)
 
     async def _keep_house(self) -> None:
-        """Fold the log and shorten the tail, now and then."""
+        """Fold the log, unless it is the follower's work, and shorten the tail, now and then."""
         while True:
             await asyncio.sleep(FOLD_INTERVAL_SECONDS)
             try:
-                await self.fold()
-                await self._prune()
+                if self._others_apply:
+                    await self._shorten_tail()
+                else:
+                    await self.fold()
+                    await self._prune()
             except UnavailableError:
                 continue
 
@@ -218,6 +221,9 @@ class Engine:
             position = await self._log.fold(applied, commits_max=FOLD_COMMITS_MAX)
             if position.ts == before:
                 break
+        await self._shorten_tail()
+
+    async def _shorten_tail(self) -> None:
         oldest = self.clock.now_ns() - TAIL_SECONDS * 1_000_000_000
         await self.replica.shorten(oldest, TAIL_BYTES_MAX)
 
@@ -249,6 +255,9 @@ class Engine:
         self, path: str, arguments: bytes, caller: Caller = ANONYMOUS, *, at: int | None = None
     ) -> Answer:
         """A query's result at `at`, or at the newest ts. UnavailableError: `at` is too old."""
+        if self._others_apply and (at is None or at > self.latest_ts()):
+            # Another process may have acknowledged something since.
+            await self.committer.follow()
         ts = self.latest_ts() if at is None else at
         if ts > self.latest_ts():
             raise UnavailableError(
@@ -301,9 +310,10 @@ class Engine:
         """Stop background work and close runner and log."""
         await self.mutations.close()
         await self.queries.close()
-        with suppress(UnavailableError):
-            # So that the next start loads one snapshot and replays nothing.
-            await self.fold()
+        if not self._others_apply:
+            with suppress(UnavailableError):
+                # So that the next start loads one snapshot and replays nothing.
+                await self.fold()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)

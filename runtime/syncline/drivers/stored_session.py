@@ -13,7 +13,10 @@ request), read sets are registered under a name of their own, wakeups are hints.
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import Final, TypeAlias
+
+import msgspec
 
 from syncline.drivers.answers import Answer, Caller
 from syncline.drivers.authentication import AuthenticationError, Authenticator
@@ -53,8 +56,25 @@ RECEIVES_MAX: Final = 2
 SNAPSHOTS_MAX: Final = 10
 """Snapshots that go out of retention in a row before a message is given back; ours."""
 
+RUNS_MAX: Final = 3
+"""Runs of an update whose results are overtaken while their interest is registered; ours. After
+them a refresh is put behind the connection's messages, so that others have their turn."""
+
 
 _Shown: TypeAlias = tuple[QueryResult, Sequence[KeyRange]]
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    """What a record's `state` holds beside the session."""
+
+    seen: int
+    """The ts of the newest update: no later one may be older, whichever process makes it."""
+    ranges: bytes
+    """Digest of the registered read set; empty: none."""
+    session: bytes
+
+
+_decode_stored = msgspec.msgpack.Decoder(_Stored).decode
 
 
 @dataclass(slots=True)
@@ -62,7 +82,11 @@ class _Handling:
     """One message being handled."""
 
     session: Session
-    interest: int
+    registered: int = 0
+    """The interest that the record names."""
+    interest: int = 0
+    seen: int = 0
+    ranges: bytes = b""
     frames: list[bytes] = field(default_factory=list[bytes])
     is_closing: bool = False
 
@@ -120,22 +144,21 @@ class StoredSessions:
                 sequence=message.sequence,
                 sending=bool(handling.frames) or handling.is_closing,
                 interest=handling.interest,
-                state=handling.session.encode_state(),
+                state=_encode(handling),
             )
             if await self._store.put(connection, changed):
                 break
-            self._forget_interest(connection, handling.interest, record)
-        if record is not None and record.interest != changed.interest:
-            self._interest.unregister((connection, record.interest))
+            # Another handler's version was stored: its read set counts.
+            self._forget(connection, handling)
+        if handling.registered not in (0, changed.interest):
+            self._interest.unregister((connection, handling.registered))
         if changed.sending:
             await self._send(connection, changed, handling)
 
-    def _forget_interest(
-        self, connection: str, registered: int, record: SessionRecord | None
-    ) -> None:
-        """Another handler's version was stored: its read set counts."""
-        if registered and (record is None or registered != record.interest):
-            self._interest.unregister((connection, registered))
+    def _forget(self, connection: str, handling: _Handling) -> None:
+        """Unregister a read set that no record names."""
+        if handling.interest not in (0, handling.registered):
+            self._interest.unregister((connection, handling.interest))
 
     async def _take(
         self, connection: str, record: SessionRecord | None, event: Event
@@ -143,28 +166,36 @@ class StoredSessions:
         """The session after an event; None: there is nothing to change."""
         if isinstance(event, Opened):
             session = Session(event.client, now_ms=self._now_ms(), limits=self._limits)
-            return _Handling(session, 0)
+            return _Handling(session)
         if record is None:
             await self._gateway.disconnect(connection)
             return None
-        session = Session.decode_state(record.state, limits=self._limits)
+        handling = self._decode(record)
+        session = handling.session
         if session.is_closed:
             return None
-        handling = _Handling(session, record.interest)
         match event:
             case Received(text):
                 await self._carry_out(handling, session.receive(text, self._now_ms()))
             case Tick():
                 await self._carry_out(handling, session.tick(self._now_ms()))
             case Refresh():
+                await self._engine.committer.follow()
                 session.invalidated()
             case Left():
                 session.close(1001, "")
         while session.wants_update:
             await self._update(connection, handling)
         if session.is_closed:
-            handling.interest = 0
+            self._forget(connection, handling)
+            handling.interest, handling.ranges = 0, b""
         return handling
+
+    def _decode(self, record: SessionRecord) -> _Handling:
+        stored = _decode_stored(record.state)
+        session = Session.decode_state(stored.session, limits=self._limits)
+        interest = record.interest
+        return _Handling(session, interest, interest, stored.seen, stored.ranges)
 
     # What the session wishes
 
@@ -212,28 +243,50 @@ class StoredSessions:
         session = handling.session
         session.invalidated()
         plan = session.plan_update()
-        ts, shown = await self._results(session, plan)
-        ranges = [key_range for _, read in shown.values() for key_range in read]
-        await self._register(connection, handling, ts, ranges)
+        runs = 0
+        while True:
+            runs += 1
+            ts, shown = await self._results(handling, plan)
+            ranges = [key_range for _, read in shown.values() for key_range in read]
+            if not await self._register(connection, handling, ts, ranges):
+                break
+            if runs == RUNS_MAX:
+                await self._wakeups.wake(connection)
+                break
+        handling.seen = ts
         results = {query_id: result for query_id, (result, _) in shown.items()}
         await self._carry_out(handling, session.finish_update(plan, ts, results, self._now_ms()))
 
     async def _register(
-        self, connection: str, handling: _Handling, ts: int, ranges: Sequence[KeyRange]
-    ) -> None:
-        """Register first, then look at the log: a commit is seen by one or the other (rule 17)."""
-        handling.interest = self._entropy.bits(63) + 1
+        self,
+        connection: str,
+        handling: _Handling,
+        ts: int,
+        ranges: Sequence[KeyRange],
+    ) -> bool:
+        """Whether results at `ts` have been overtaken while their read set became registered.
+
+        Register first, then look at the log: a commit is seen by one or the other (rule 17). What
+        was registered before this message need not look: every later commit finds it there.
+        """
+        digest = _digest(ranges)
+        if digest == handling.ranges:
+            return False
+        self._forget(connection, handling)
+        handling.interest = self._entropy.bits(63) + 1 if ranges else 0
+        handling.ranges = digest
+        if not ranges:
+            return False
         await self._interest.register((connection, handling.interest), ranges)
         await self._engine.committer.follow()
-        if self._engine.replica.overtaken_at(ts, ranges) is not None:
-            await self._wakeups.wake(connection)
+        return self._engine.replica.overtaken_at(ts, ranges) is not None
 
     async def _results(
-        self, session: Session, plan: UpdatePlan
+        self, handling: _Handling, plan: UpdatePlan
     ) -> tuple[int, Mapping[int, _Shown]]:
         """The results of all queries of a plan, at one durable ts."""
-        engine = self._engine
-        minimum = max(plan.minimum_ts, session.answered_ts, session.max_observed_ts)
+        engine, session = self._engine, handling.session
+        minimum = max(plan.minimum_ts, session.answered_ts, session.max_observed_ts, handling.seen)
         caller = Caller(plan.identity, plan.is_admin)
         for _ in range(SNAPSHOTS_MAX):
             if engine.latest_ts() < minimum:
@@ -279,17 +332,30 @@ class StoredSessions:
         """Close a connection of which nobody knows what has arrived."""
         await self._gateway.disconnect(connection)
         while (record := await self._store.load(connection)) is not None:
-            session = Session.decode_state(record.state, limits=self._limits)
-            if session.is_closed and not record.sending:
+            handling = self._decode(record)
+            if handling.session.is_closed and not record.sending:
                 return
-            session.close(1011, "DeliveryInDoubt")
+            handling.session.close(1011, "DeliveryInDoubt")
             closed = replace(
                 record,
                 version=record.version + 1,
                 sending=False,
                 interest=0,
-                state=session.encode_state(),
+                state=_encode(handling),
             )
             if await self._store.put(connection, closed):
                 self._interest.unregister((connection, record.interest))
                 return
+
+
+def _encode(handling: _Handling) -> bytes:
+    session = handling.session.encode_state()
+    return msgspec.msgpack.encode(_Stored(handling.seen, handling.ranges, session))
+
+
+def _digest(ranges: Sequence[KeyRange]) -> bytes:
+    """16 bytes that tell read sets apart; empty for the empty one."""
+    if not ranges:
+        return b""
+    bounds = sorted({(each.lo, each.hi) for each in ranges})
+    return blake2b(msgspec.msgpack.encode(bounds), digest_size=16).digest()
