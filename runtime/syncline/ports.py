@@ -293,6 +293,17 @@ class Marker(Protocol):
         """The watermark if nothing is left to do, which proves it to be the durable head."""
         ...
 
+    async def dirty(self) -> int | None:
+        """The mark under which something may be left to do; None: nothing is."""
+        ...
+
+    async def clear(self, mark: int, at: Position) -> bool:
+        """Nothing is left to do: watermark and matcher stand at the head `at` that closed `mark`.
+
+        False: somebody has marked again, or one of them stands elsewhere.
+        """
+        ...
+
 
 class MatchCursor(Protocol):
     """Up to where the log has been matched with the interests (protocols.md rule 17)."""

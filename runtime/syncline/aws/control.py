@@ -113,9 +113,27 @@ class Control:
                 return marker
             # Somebody else has marked meanwhile: their n does as well.
 
-    async def clear(self, marker: int) -> bool:
-        """Nothing is left to do and the log has closed `marker`; False: n has moved on."""
-        return await self._update([ControlItem.dirty.set(False)], ControlItem.marker == marker)
+    async def settled(self) -> Position | None:
+        """W, if the marker is clean: then it is the durable head."""
+        state = await self.read()
+        return None if state.is_dirty else state.applied
+
+    async def dirty(self) -> int | None:
+        """The mark under which something may be left to do; None: the marker is clean."""
+        state = await self.read()
+        return state.marker if state.is_dirty else None
+
+    async def clear(self, mark: int, at: Position) -> bool:
+        """Make the marker clean; False: n, W or M is not, or no longer, what the caller thinks."""
+        fields = ControlItem
+        return await self._update(
+            [fields.dirty.set(False)],
+            (fields.marker == mark)
+            & _is(fields.applied_ts, at.ts, 0)
+            & _is(fields.applied_nonce, at.nonce, 0)
+            & _is(fields.matched_ts, at.ts, 0)
+            & _is(fields.matched_nonce, at.nonce, 0),
+        )
 
     async def switch(self, begin: int, to: int, applied: Position) -> bool:
         """Make generation `to`, complete up to `applied`, the view (rule 14).
@@ -165,3 +183,18 @@ def _model(table: str, host: str | None, region: str | None) -> type[ControlItem
         },
     )
     return type("StoredControlItem", (ControlItem,), {"Meta": meta})
+
+
+class ControlCursor:
+    """M as the port MatchCursor."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    async def load(self) -> Position:
+        """The stored position, read strongly."""
+        return (await self._control.read()).matched
+
+    async def advance(self, position: Position) -> None:
+        """Move forward; a position that lies behind the stored one changes nothing."""
+        await self._control.advance_matched(position)

@@ -26,8 +26,8 @@ class Matcher:
         self._cursor = cursor
         self._wakeups = wakeups
 
-    async def catch_up(self) -> None:
-        """Match up to the durable head. Raises LogUnavailable."""
+    async def catch_up(self) -> Position:
+        """Match up to the durable head, and say up to where. Raises LogUnavailable."""
         position = begin = await self._cursor.load()
         while True:
             reply = await self._log.tail(position, bytes_max=TAIL_REPLY_BYTES_MAX)
@@ -49,6 +49,7 @@ class Matcher:
         if position != begin:
             # What has not been matched is not pruned (rule 8).
             await self._log.report_applied("matched", position.ts)
+        return position
 
     async def _match(self, write_keys: set[bytes]) -> None:
         touched = await self._interest.match(write_keys)

@@ -10,6 +10,9 @@ from syncline.commit.record import Position
 from syncline.errors import DeveloperError
 
 
+START = Position(0, 0)
+
+
 @pytest.fixture
 def control(moto: None) -> Control:
     boto3.client("dynamodb").create_table(
@@ -61,11 +64,28 @@ def test_a_closed_mark_is_followed_by_a_greater_one_which_a_late_clear_leaves(co
         first = await control.mark(0)
         second = await control.mark(above=first)
         assert second > first
-        assert not await control.clear(first)
-        assert (await control.read()).is_dirty
-        assert await control.clear(second)
-        assert not (await control.read()).is_dirty
+        assert not await control.clear(first, START)
+        assert await control.dirty() == second
+        assert await control.settled() is None
+        assert await control.clear(second, START)
+        assert await control.dirty() is None
+        assert await control.settled() == START
         assert await control.mark(0) > second
+
+    asyncio.run(scenario())
+
+
+def test_a_marker_is_cleared_only_where_watermark_and_cursor_stand_at_the_head(control: Control):
+    async def scenario() -> None:
+        mark = await control.mark(0)
+        head = Position(10, 7)
+        assert not await control.clear(mark, head)
+        await control.advance_applied(1, START, head)
+        assert not await control.clear(mark, head)
+        await control.advance_matched(head)
+        assert not await control.clear(mark, Position(10, 6))
+        assert await control.clear(mark, head)
+        assert await control.settled() == head
 
     asyncio.run(scenario())
 
