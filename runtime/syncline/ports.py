@@ -238,8 +238,10 @@ class SessionRecord:
     """The frames of this version are being posted: by whoever stored it, or by nobody any more."""
     interest: int
     """Names the registered read set of what the client is shown; 0: none."""
+    tick_ms: int | None
+    """The session wants a Tick then (ms since the epoch) at the latest; None: never again."""
     state: bytes
-    """`Session.encode_state`."""
+    """The session itself, as whoever handles it encodes it."""
 
 
 class SessionStore(Protocol):

@@ -24,7 +24,6 @@ from syncline.aws.dynamo_tables import CONNECTION_SECONDS, ITEM_BYTES_MAX, for_t
 from syncline.aws.session_table import SessionItem, part_name
 from syncline.errors import CallerError, CorruptionError
 from syncline.ports import SessionRecord
-from syncline.sync.session import Session, SessionLimits
 
 STATE_BYTES_MAX: Final = 4 * 2**20
 """Bytes of a compressed state: to write them takes what a new table can write in a second
@@ -33,23 +32,17 @@ STATE_BYTES_MAX: Final = 4 * 2**20
 _COMPRESSION: Final = 1
 """zlib's fastest: DynamoDB bills each written KB, and states are mostly text."""
 
+_AT_ONCE: Final = 0
+"""Due, though the session itself wants no tick."""
+
 _CONDITION_FAILED: Final = "ConditionalCheckFailedException"
 
 
 class DynamoSessions:
     """The sessions of one table. Calls raise what `patiently` raises."""
 
-    def __init__(
-        self,
-        table: str,
-        *,
-        host: str | None = None,
-        region: str | None = None,
-        limits: SessionLimits | None = None,
-    ) -> None:
-        """`limits`: those of the sessions, which tell when a tick is due."""
+    def __init__(self, table: str, *, host: str | None = None, region: str | None = None) -> None:
         self._model = for_table(SessionItem, table, host, region)
-        self._limits = limits
         self._written: tuple[str, str] | None = None
 
     async def load(self, connection: str) -> SessionRecord | None:
@@ -67,6 +60,7 @@ class DynamoSessions:
             sequence=int(item.sequence),
             sending=bool(item.sending),
             interest=int(item.interest),
+            tick_ms=int(item.due) if item.due else None,
             state=zlib.decompress(packed),
         )
 
@@ -85,7 +79,7 @@ class DynamoSessions:
             )
         writer = secrets.token_hex(8)
         parts = await self._store_parts(connection, packed)
-        actions = _placed(packed, parts) + self._described(record, writer)
+        actions = _placed(packed, parts) + _described(record, writer)
         if await patiently(partial(self._update, connection, actions, record.version)):
             return True
         # The condition also fails if an attempt that seemed lost was not.
@@ -93,14 +87,14 @@ class DynamoSessions:
         return stored is not None and stored.writer == writer
 
     async def due_connections(
-        self, segment: int, segments: int, *, now: int
+        self, segment: int, segments: int, *, now_ms: int
     ) -> AsyncIterator[Sequence[str]]:
-        """Open connections that want a tick at `now` (epoch seconds), a page of the scan at a time.
+        """Connections whose sessions want a tick by now, a page of the scan at a time.
 
         `segment` counts from 0; all `segments` together see the whole table. It may miss what was
         stored a moment ago: that has just been looked at.
         """
-        wanted = (SessionItem.due <= now) & (SessionItem.expires > now)
+        wanted = (SessionItem.due <= now_ms) & (SessionItem.expires > now_ms // 1000)
         results = self._model.scan(
             wanted,
             segment=segment,
@@ -128,23 +122,6 @@ class DynamoSessions:
                 return False
             raise
         return True
-
-    def _described(self, record: SessionRecord, writer: str) -> list[Action]:
-        session = Session.decode_state(record.state, limits=self._limits)
-        actions: list[Action] = [
-            SessionItem.version.set(record.version),
-            SessionItem.sequence.set(record.sequence),
-            SessionItem.sending.set(record.sending),
-            SessionItem.interest.set(record.interest),
-            SessionItem.writer.set(writer),
-            # An open session's `sending` may be one that nobody clears: a tick finds it.
-            SessionItem.due.remove()
-            if session.is_closed and not record.sending
-            else SessionItem.due.set(session.next_tick_ms // 1000),
-        ]
-        if record.version == 1:
-            actions.append(SessionItem.expires.set(_expiry()))
-        return actions
 
     # Parts
 
@@ -191,6 +168,27 @@ def _placed(packed: bytes, parts: int) -> list[Action]:
             SessionItem.digest.set(_digest(packed)),
         ]
     return [SessionItem.state.set(packed), SessionItem.parts.set(0), SessionItem.digest.remove()]
+
+
+def _described(record: SessionRecord, writer: str) -> list[Action]:
+    actions: list[Action] = [
+        SessionItem.version.set(record.version),
+        SessionItem.sequence.set(record.sequence),
+        SessionItem.sending.set(record.sending),
+        SessionItem.interest.set(record.interest),
+        SessionItem.writer.set(writer),
+        _next_tick(record),
+    ]
+    if record.version == 1:
+        actions.append(SessionItem.expires.set(_expiry()))
+    return actions
+
+
+def _next_tick(record: SessionRecord) -> Action:
+    if record.tick_ms is not None:
+        return SessionItem.due.set(record.tick_ms)
+    # Whoever sends the last frames may die over it: then a tick finds the mark.
+    return SessionItem.due.set(_AT_ONCE) if record.sending else SessionItem.due.remove()
 
 
 def _follows(version: int) -> Condition:

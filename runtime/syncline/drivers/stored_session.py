@@ -144,6 +144,7 @@ class StoredSessions:
                 sequence=message.sequence,
                 sending=bool(handling.frames) or handling.is_closing,
                 interest=handling.interest,
+                tick_ms=None if handling.session.is_closed else handling.session.next_tick_ms,
                 state=_encode(handling),
             )
             if await self._store.put(connection, changed):
@@ -341,6 +342,7 @@ class StoredSessions:
                 version=record.version + 1,
                 sending=False,
                 interest=0,
+                tick_ms=None,
                 state=_encode(handling),
             )
             if await self._store.put(connection, closed):

@@ -32,7 +32,7 @@ from syncline.local.http_server import make_app
 from syncline.local.memory_documents import MemoryDocuments
 from syncline.local.memory_interest import MemoryInterest
 from syncline.local.reload import push_and_report, watch
-from syncline.local.system_clock import SystemClock, SystemEntropy
+from syncline.machine import SystemClock, SystemEntropy
 from syncline.postgres.log import PostgresLog
 
 HOST = "127.0.0.1"

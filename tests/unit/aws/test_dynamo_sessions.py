@@ -3,7 +3,7 @@
 import asyncio
 import time
 from dataclasses import replace
-from random import Random
+from random import randbytes
 
 import boto3
 import pytest
@@ -13,35 +13,23 @@ from pynamodb.exceptions import UpdateError
 from syncline.aws.dynamo_sessions import STATE_BYTES_MAX, DynamoSessions
 from syncline.errors import CallerError, CorruptionError, DeveloperError
 from syncline.ports import SessionRecord
-from syncline.sync.client_kind import ClientKind
-from syncline.sync.session import Session, SessionLimits
-from syncline.sync.state import SessionState
 from tests.contract.moto_tables import create_table
 
 NOW = int(time.time())
-LIMITS = SessionLimits(idle_ms=None)
 
 
 @pytest.fixture
 def sessions(moto: None) -> DynamoSessions:
     create_table("sessions", {"c": "S"})
-    return DynamoSessions("sessions", limits=LIMITS)
+    return DynamoSessions("sessions")
 
 
 def record(
-    version: int = 1,
-    *,
-    text: str = "",
-    sent: int = NOW,
-    is_closed: bool = False,
-    sending: bool = False,
+    version: int = 1, *, tick: int | None = NOW, state: bytes = b"", sending: bool = False
 ) -> SessionRecord:
-    """A record of a session that last sent something at `sent` (epoch seconds)."""
-    state = SessionState(ClientKind(), sent * 1000, sent * 1000, sent * 1000, session_id=text)
-    session = Session(ClientKind(), now_ms=sent * 1000, state=state)
-    if is_closed:
-        session.close(1001, "")
-    return SessionRecord(version, 0, sending, 0, session.encode_state())
+    """A record of a session that wants a tick at `tick` (epoch seconds)."""
+    tick_ms = None if tick is None else tick * 1000
+    return SessionRecord(version, 0, sending, 0, tick_ms, state)
 
 
 def item(connection: str) -> dict[str, dict[str, str]]:
@@ -58,14 +46,9 @@ async def due(sessions: DynamoSessions, now: int, segments: int = 1) -> list[str
     return sorted([
         connection
         for segment in range(segments)
-        async for page in sessions.due_connections(segment, segments, now=now)
+        async for page in sessions.due_connections(segment, segments, now_ms=now * 1000)
         for connection in page
     ])  # fmt: skip
-
-
-def noise(count: int) -> str:
-    """Text that compresses to about `count` bytes."""
-    return Random(count).randbytes(count).hex()
 
 
 def test_a_session_expires_after_its_connection_must_have_ended_whatever_is_stored_later(sessions):
@@ -88,12 +71,12 @@ def test_a_session_expires_after_its_connection_must_have_ended_whatever_is_stor
 
 def test_a_tick_is_due_when_the_session_wants_one(sessions):
     async def scenario() -> None:
-        await sessions.put("silent", record(sent=NOW - 20))
-        await sessions.put("talking", record(sent=NOW))
+        await sessions.put("silent", record())
+        await sessions.put("talking", record(tick=NOW + 15))
         assert await due(sessions, NOW) == ["silent"]
         assert await due(sessions, NOW + 14) == ["silent"]
         assert await due(sessions, NOW + 15) == ["silent", "talking"]
-        await sessions.put("silent", record(2, sent=NOW + 10))
+        await sessions.put("silent", record(2, tick=NOW + 16))
         assert await due(sessions, NOW + 15) == ["talking"]
 
     asyncio.run(scenario())
@@ -102,9 +85,10 @@ def test_a_tick_is_due_when_the_session_wants_one(sessions):
 def test_closed_and_expired_sessions_get_no_tick_but_a_stuck_sender_is_found(sessions):
     async def scenario() -> None:
         await sessions.put("closed", record())
-        await sessions.put("closed", record(2, is_closed=True))
-        await sessions.put("stuck", record(sending=True, is_closed=True))
+        await sessions.put("closed", record(2, tick=None))
+        await sessions.put("stuck", record(tick=None, sending=True))
         assert await due(sessions, NOW + 60) == ["stuck"]
+        assert await sessions.load("stuck") == record(tick=None, sending=True)
         assert await due(sessions, NOW + 3 * 3600) == []
 
     asyncio.run(scenario())
@@ -114,7 +98,7 @@ def test_all_segments_together_see_every_session_once_and_no_part(sessions):
     async def scenario() -> None:
         for number in range(30):
             await sessions.put(f"c{number}", record())
-        await sessions.put("large", record(text=noise(500_000)))
+        await sessions.put("large", record(state=randbytes(500_000)))
         expected = sorted([*(f"c{number}" for number in range(30)), "large"])
         for segments in (1, 4):
             assert await due(sessions, NOW + 60, segments) == expected
@@ -124,9 +108,9 @@ def test_all_segments_together_see_every_session_once_and_no_part(sessions):
 
 def test_a_state_is_compressed_and_cut_into_parts_that_are_written_once(sessions):
     async def scenario() -> None:
-        await sessions.put("c", record(text="x" * 10**6))
+        await sessions.put("c", record(state=b"x" * 10**6))
         assert stored_names() == ["c"]
-        large = record(2, text=noise(900_000))
+        large = record(2, state=randbytes(900_000))
         await sessions.put("c", large)
         names = stored_names()
         assert len(names) == 4
@@ -141,7 +125,7 @@ def test_a_state_is_compressed_and_cut_into_parts_that_are_written_once(sessions
 def test_a_state_above_the_bound_is_refused_and_nothing_is_stored(sessions):
     async def scenario() -> None:
         with pytest.raises(CallerError) as caught:
-            await sessions.put("c", record(text=noise(STATE_BYTES_MAX)))
+            await sessions.put("c", record(state=randbytes(STATE_BYTES_MAX)))
         assert caught.value.code == "SessionTooLarge"
         assert stored_names() == []
 
@@ -150,7 +134,7 @@ def test_a_state_above_the_bound_is_refused_and_nothing_is_stored(sessions):
 
 def test_a_missing_part_is_noticed(sessions):
     async def scenario() -> None:
-        await sessions.put("c", record(text=noise(500_000)))
+        await sessions.put("c", record(state=randbytes(500_000)))
         part = next(name for name in stored_names() if "#" in name)
         boto3.client("dynamodb").delete_item(TableName="sessions", Key={"c": {"S": part}})
         with pytest.raises(CorruptionError, match="Parts of the session"):
@@ -163,7 +147,7 @@ class Lossy(DynamoSessions):
     """Its first writes happen, but their answers don't arrive; `before`: other errors first."""
 
     def __init__(self, *errors: Exception) -> None:
-        super().__init__("sessions", limits=LIMITS)
+        super().__init__("sessions")
         self.errors = list(errors)
 
     def _update(self, *arguments):
@@ -182,7 +166,7 @@ def test_who_stored_a_version_is_told_so_even_if_the_first_answer_was_lost(sessi
         assert await lossy.put("c", record())
         assert await sessions.put("c", record(2))
         lossy.errors.append(LOST)
-        assert not await lossy.put("c", record(2, sent=NOW + 1))
+        assert not await lossy.put("c", record(2, tick=NOW + 1))
         assert await sessions.load("c") == record(2)
 
     asyncio.run(scenario())

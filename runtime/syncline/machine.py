@@ -1,4 +1,4 @@
-"""The real clock and the real randomness, as the ports `Clock` and `Entropy`."""
+"""This machine's clock and randomness, as the ports `Clock` and `Entropy`."""
 
 import secrets
 import time
