@@ -1,0 +1,129 @@
+"""Where clients find a deployment: CloudFront, and the ids of the two APIs behind it.
+
+Functions must know the address at which they are reached, and the routes must know the functions;
+so the addresses come before the functions, and what answers at them after (`api_stack`).
+"""
+
+from pathlib import Path
+from typing import Final
+
+from aws_cdk import CfnOutput, Duration, Environment, Stack
+from aws_cdk import aws_apigatewayv2 as gateway
+from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_cloudfront as cloudfront
+from aws_cdk import aws_cloudfront_origins as origins
+from constructs import Construct
+
+from syncline_cdk.settings import DeploymentSettings
+
+STAGE: Final = "live"
+"""The WebSocket API's stage; the HTTP API's is `$default`, which has no path."""
+
+_VIEWER_FUNCTION: Final = Path(__file__).parent / "viewer_request.js"
+
+
+def viewer_function_code() -> str:
+    """What CloudFront runs for a request to open a WebSocket."""
+    return _VIEWER_FUNCTION.read_text(encoding="utf-8").replace("/STAGE", f"/{STAGE}")
+
+
+class AddressStack(Stack):
+    """One public address for HTTP and WebSocket (aws-facts 1.3, 1.4)."""
+
+    def __init__(self, scope: Construct, name: str, *, settings: DeploymentSettings) -> None:
+        super().__init__(
+            scope,
+            name,
+            env=Environment(account=settings.account, region=settings.region),
+            stack_name=f"{settings.deployment}-address",
+            description=f"Syncline {settings.deployment}: public addresses",
+        )
+        self.socket_api = gateway.CfnApi(
+            self,
+            "SocketApi",
+            name=f"{settings.deployment}-socket",
+            protocol_type="WEBSOCKET",
+            # Read by nobody: every message takes the route $default.
+            route_selection_expression="$request.body.type",
+        )
+        self.http_api = gateway.CfnApi(
+            self, "HttpApi", name=f"{settings.deployment}-http", protocol_type="HTTP"
+        )
+        self.distribution = self._distribution(settings)
+        domain = self.distribution.distribution_domain_name
+        host = settings.domain_name or domain
+        self.url = f"https://{host}"
+        self.socket_url = f"wss://{host}/api/sync"
+        CfnOutput(self, "DeploymentUrl", value=self.url)
+        CfnOutput(self, "WebSocketUrl", value=self.socket_url)
+        CfnOutput(self, "CloudFrontDomain", value=domain)
+
+    def _host(self, api: gateway.CfnApi) -> str:
+        return f"{api.ref}.execute-api.{self.region}.{self.url_suffix}"
+
+    @property
+    def gateway_endpoint(self) -> str:
+        """Where functions post to connections; never through CloudFront (aws-facts 1.4)."""
+        return f"https://{self._host(self.socket_api)}/{STAGE}"
+
+    def connections_arn(self, method: str) -> str:
+        """What `execute-api:ManageConnections` is allowed on: one HTTP method, any connection."""
+        return self.format_arn(
+            service="execute-api",
+            resource=self.socket_api.ref,
+            resource_name=f"{STAGE}/{method}/@connections/*",
+        )
+
+    def _distribution(self, settings: DeploymentSettings) -> cloudfront.Distribution:
+        rewrite = cloudfront.Function(
+            self,
+            "ViewerRequest",
+            code=cloudfront.FunctionCode.from_inline(viewer_function_code()),
+            runtime=cloudfront.FunctionRuntime.JS_2_0,
+            comment="Leads /api/<version>/sync to the WebSocket API",
+        )
+        socket = self._behaviour(self.socket_api, cloudfront.AllowedMethods.ALLOW_GET_HEAD, rewrite)
+        certificate = settings.certificate_arn
+        return cloudfront.Distribution(
+            self,
+            "Distribution",
+            comment=f"Syncline {settings.deployment}",
+            default_behavior=self._behaviour(self.http_api, cloudfront.AllowedMethods.ALLOW_ALL),
+            additional_behaviors={"/api/sync": socket, "/api/*/sync": socket},
+            domain_names=[settings.domain_name] if settings.domain_name else None,
+            certificate=acm.Certificate.from_certificate_arn(self, "Certificate", certificate)
+            if certificate
+            else None,
+            minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021,
+            http_version=cloudfront.HttpVersion.HTTP2_AND_3,
+            price_class=cloudfront.PriceClass.PRICE_CLASS_ALL,
+        )
+
+    def _behaviour(
+        self,
+        api: gateway.CfnApi,
+        methods: cloudfront.AllowedMethods,
+        viewer_request: cloudfront.Function | None = None,
+    ) -> cloudfront.BehaviorOptions:
+        associations = [
+            cloudfront.FunctionAssociation(
+                event_type=cloudfront.FunctionEventType.VIEWER_REQUEST, function=function
+            )
+            for function in (viewer_request,)
+            if function is not None
+        ]
+        return cloudfront.BehaviorOptions(
+            origin=origins.HttpOrigin(
+                self._host(api),
+                protocol_policy=cloudfront.OriginProtocolPolicy.HTTPS_ONLY,
+                origin_ssl_protocols=[cloudfront.OriginSslPolicy.TLS_V1_2],
+                # Above the API's 30 seconds, so that its own answer is what clients see.
+                read_timeout=Duration.seconds(60),
+            ),
+            viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.HTTPS_ONLY,
+            allowed_methods=methods,
+            cache_policy=cloudfront.CachePolicy.CACHING_DISABLED,
+            # API Gateway answers 403 to a Host that is not its own (aws-facts 1.4).
+            origin_request_policy=cloudfront.OriginRequestPolicy.ALL_VIEWER_EXCEPT_HOST_HEADER,
+            function_associations=associations,
+        )

@@ -1,0 +1,178 @@
+"""The functions, the queues that they take from, the minute that wakes them, and the push."""
+
+from pathlib import Path
+from typing import cast
+
+from aws_cdk import (
+    CfnOutput,
+    CustomResource,
+    Duration,
+    Environment,
+    IgnoreMode,
+    RemovalPolicy,
+    Stack,
+)
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3_assets as assets
+from constructs import Construct, IConstruct
+
+from syncline.aws.settings import Settings
+from syncline_cdk.address_stack import AddressStack
+from syncline_cdk.data_stack import DataStack
+from syncline_cdk.executors import Executor, Runtime
+from syncline_cdk.functions import FUNCTIONS
+from syncline_cdk.permissions import Surroundings, statements_of
+from syncline_cdk.queues import QUEUE_SHAPES, Queues
+from syncline_cdk.requirements import CodeTarget
+from syncline_cdk.settings import DeploymentSettings
+
+BATCH_MESSAGES_MAX = 10
+"""Messages that a function gets at once: the most that FIFO queues allow (aws-facts 5.3)."""
+
+
+class ComputeStack(Stack):
+    """Everything that runs. `code`: the folder built by `bundling.build_code` for `target`."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        settings: DeploymentSettings,
+        data: DataStack,
+        address: AddressStack,
+        code: Path,
+        target: CodeTarget,
+    ) -> None:
+        super().__init__(
+            scope,
+            name,
+            env=Environment(account=settings.account, region=settings.region),
+            stack_name=f"{settings.deployment}-compute",
+            description=f"Syncline {settings.deployment}: functions and queues",
+        )
+        key = data.encryption.seen_from(self)
+        self.queues = Queues(self, "Queues", settings=settings, key=key)
+        source = assets.Asset(
+            self,
+            "Functions",
+            path=str(settings.functions_folder),
+            exclude=["**/__pycache__/**", "**/*.pyc", ".env*", "**/.*"],
+            ignore_mode=IgnoreMode.GIT,
+        )
+        around = Surroundings(data, address, self.queues, _object_arn(self, source))
+        runtime = Runtime(
+            settings=settings,
+            code=lambda_.Code.from_asset(str(code)),
+            target=target,
+            environment=_environment(settings, data, address, self.queues),
+            key=key,
+            database=data.database,
+        )
+        self.executors = {
+            function: Executor(
+                self,
+                function,
+                shape=shape,
+                runtime=runtime,
+                statements=statements_of(function, around),
+            )
+            for function, shape in FUNCTIONS.items()
+        }
+        self._take_from_queues(settings)
+        self._wake_every_minute()
+        self._push_functions(source, settings)
+
+    def function(self, name: str) -> lambda_.IFunction:
+        """The Lambda function of that name (`functions.FUNCTIONS`)."""
+        return cast("lambda_.IFunction", self.executors[name].function)
+
+    def _take_from_queues(self, settings: DeploymentSettings) -> None:
+        queues = {
+            "session": self.queues.session,
+            "follower": self.queues.follower,
+            "tick": self.queues.tick,
+        }
+        for name, shape in QUEUE_SHAPES.items():
+            lambda_.EventSourceMapping(
+                self,
+                f"{name.title()}Messages",
+                target=self.function(shape.consumer),
+                event_source_arn=queues[name].queue_arn,
+                # A tick is a whole pass; the follower's hints say the same however many.
+                batch_size=1 if name == "tick" else BATCH_MESSAGES_MAX,
+                max_concurrency=settings.session_concurrency_max if name == "session" else 2,
+                report_batch_item_failures=True,
+            )
+
+    def _wake_every_minute(self) -> None:
+        sweeper = targets.LambdaFunction(
+            self.function("sweeper"),
+            # The next minute does what a lost one would have done.
+            retry_attempts=0,
+            max_event_age=Duration.minutes(1),
+        )
+        events.Rule(
+            self,
+            "Minute",
+            description="Ticks for connections, and a look at what was left to do",
+            schedule=events.Schedule.rate(Duration.minutes(1)),
+            targets=[cast("events.IRuleTarget", sweeper)],
+        )
+
+    def _push_functions(self, source: assets.Asset, settings: DeploymentSettings) -> None:
+        """The last resource of the stack: data that the functions don't fit fails the deploy."""
+        before: list[IConstruct] = [*self.node.children]
+        push = CustomResource(
+            self,
+            "PushFunctions",
+            resource_type="Custom::SynclinePush",
+            service_token=self.function("push").function_arn,
+            # CloudFormation waits longer than the function runs, to hear of its failure.
+            service_timeout=Duration.seconds(FUNCTIONS["push"].timeout_seconds + 60),
+            properties={
+                "Deployment": settings.deployment,
+                "SourceBucket": source.s3_bucket_name,
+                "SourceKey": source.s3_object_key,
+                "SourceHash": source.asset_hash,
+            },
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        # The function among them is named by the resource itself.
+        own = self.executors["push"]
+        push.node.add_dependency(*(construct for construct in before if construct is not own))
+        CfnOutput(self, "FunctionsHash", value=source.asset_hash)
+
+
+def _object_arn(stack: Stack, asset: assets.Asset) -> str:
+    return stack.format_arn(
+        service="s3",
+        region="",
+        account="",
+        resource=asset.s3_bucket_name,
+        resource_name=asset.s3_object_key,
+    )
+
+
+def _environment(
+    settings: DeploymentSettings, data: DataStack, address: AddressStack, queues: Queues
+) -> dict[str, str]:
+    return Settings(
+        deployment=settings.deployment,
+        url=address.url,
+        redact=settings.redact,
+        documents_table=data.tables.documents.table_name,
+        sessions_table=data.tables.sessions.table_name,
+        interest_table=data.tables.interest.table_name,
+        control_table=data.tables.control.table_name,
+        session_queue_url=queues.session.queue_url,
+        follower_queue_url=queues.follower.queue_url,
+        tick_queue_url=queues.tick.queue_url,
+        bucket=data.bucket.bucket_name,
+        gateway_endpoint=address.gateway_endpoint,
+        admin_secret_arn=data.admin_secret.secret_arn,
+        database=data.database.for_functions(),
+        commit_routine=settings.commit_routine,
+    ).environment()

@@ -1,0 +1,64 @@
+"""What must outlive every other stack: key, database, tables, bucket and the admin secret."""
+
+from aws_cdk import CfnOutput, Duration, Environment, RemovalPolicy, Stack
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from syncline.aws.settings import EXPORT_PREFIX, IMPORT_PREFIX
+from syncline_cdk.database import Database
+from syncline_cdk.encryption import EncryptionKey
+from syncline_cdk.settings import DeploymentSettings
+from syncline_cdk.tables import Tables
+
+
+class DataStack(Stack):
+    """Everything that holds state."""
+
+    def __init__(self, scope: Construct, name: str, *, settings: DeploymentSettings) -> None:
+        super().__init__(
+            scope,
+            name,
+            env=Environment(account=settings.account, region=settings.region),
+            stack_name=f"{settings.deployment}-data",
+            description=f"Syncline {settings.deployment}: database, tables, bucket, key",
+            termination_protection=settings.protect_data,
+        )
+        self.encryption = EncryptionKey(self, "Encryption", settings=settings)
+        key = self.encryption.seen_from(self)
+        self.tables = Tables(self, "Tables", settings=settings, key=key)
+        self.database = Database(self, "Database", settings=settings, key=key)
+        removal = RemovalPolicy.RETAIN if settings.protect_data else RemovalPolicy.DESTROY
+        self.bucket = s3.Bucket(
+            self,
+            "Bucket",
+            encryption=s3.BucketEncryption.KMS,
+            encryption_key=key,
+            bucket_key_enabled=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            versioned=True,
+            removal_policy=removal,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="Leftovers",
+                    abort_incomplete_multipart_upload_after=Duration.days(2),
+                    noncurrent_version_expiration=Duration.days(settings.backup_days),
+                ),
+                s3.LifecycleRule(id="Imports", prefix=IMPORT_PREFIX, expiration=Duration.days(7)),
+                s3.LifecycleRule(id="Exports", prefix=EXPORT_PREFIX, expiration=Duration.days(14)),
+            ],
+        )
+        self.admin_secret = secretsmanager.Secret(
+            self,
+            "AdminSecret",
+            description=f"What admin keys of the deployment {settings.deployment} are made from",
+            encryption_key=key,
+            removal_policy=removal,
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                password_length=64, exclude_punctuation=True
+            ),
+        )
+        CfnOutput(self, "AdminSecretArn", value=self.admin_secret.secret_arn)

@@ -1,0 +1,152 @@
+"""cdk-nag's findings that are meant to stay, each with its reason."""
+
+from typing import Final, cast
+
+from aws_cdk import Acknowledgment, App, Stack, Token, Validations
+from cdk_nag import AwsSolutionsChecks
+from constructs import Construct, IConstruct
+
+from syncline.aws.settings import BUNDLE_PREFIX, EXPORT_PREFIX, IMPORT_PREFIX
+from syncline_cdk.address_stack import STAGE
+from syncline_cdk.deployment import Deployment
+
+_PACK = "AwsSolutions"
+
+OBJECTS: Final = {
+    "session": (BUNDLE_PREFIX,),
+    "http": (BUNDLE_PREFIX, EXPORT_PREFIX, IMPORT_PREFIX),
+    "push": (BUNDLE_PREFIX,),
+}
+"""Below which prefixes of the bucket a function may touch any object."""
+
+CONNECTIONS: Final = {"session": ("DELETE", "POST")}
+"""What a function may do to any open connection."""
+
+
+def check_by_nag(app: App, deployment: Deployment) -> None:
+    """Let cdk-nag judge the app as it is synthesised; an unanswered finding fails synthesis."""
+    answer_findings(deployment)
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+
+
+def answer_findings(deployment: Deployment) -> None:
+    """Acknowledge what is meant as it is, each finding at the resource where it is found."""
+    _answer_data(deployment)
+    _answer_address(deployment)
+    _answer_functions(deployment)
+    _answer_routes(deployment)
+
+
+def _answer(construct: IConstruct, rule: str, reason: str) -> None:
+    acknowledgment = Acknowledgment(id=f"{_PACK}::{_PACK}-{rule}", reason=reason)
+    Validations.of(construct).acknowledge(acknowledgment)
+
+
+def _answer_data(deployment: Deployment) -> None:
+    data = deployment.data
+    _answer(
+        data.database.network,
+        "VPC7",
+        "Nothing is reachable from outside; flow logs would cost more than an idle deployment",
+    )
+    _answer(
+        data.database.cluster,
+        "SMG4",
+        "Rotating by a function would wake a paused database; docs/operations.md rotates by hand",
+    )
+    _answer(
+        data.admin_secret,
+        "SMG4",
+        "Every admin key is made from it: rotating it is revoking them all, which is a decision",
+    )
+    _answer(
+        data.bucket,
+        "S1",
+        "Only our functions may read it, and CloudTrail data events can record that they do",
+    )
+
+
+def _answer_address(deployment: Deployment) -> None:
+    distribution = deployment.address.distribution
+    _answer(distribution, "CFR1", "Whose clients may come from where is the owner's decision")
+    _answer(
+        distribution,
+        "CFR2",
+        "The API's throttles bound what a flood costs; a web ACL has a monthly price of its own",
+    )
+    _answer(
+        distribution,
+        "CFR3",
+        "The HTTP API logs each request, without addresses of clients, which this log would hold",
+    )
+    if deployment.settings.certificate_arn is None:
+        _answer(
+            distribution,
+            "CFR4",
+            "CloudFront's own domain has no choice of TLS versions; with a domain of one's own the "
+            "minimum is TLS 1.2",
+        )
+
+
+def _answer_functions(deployment: Deployment) -> None:
+    for name, executor in deployment.compute.executors.items():
+        _answer(
+            executor.function,
+            "L1",
+            "Functions run on the Python release that the deployment's settings name and test",
+        )
+        reason = "X-Ray and Lambda's network interfaces know no resources"
+        _answer(executor.role, "IAM5[Resource::*]", reason)
+        for resource in _patterns(deployment, name):
+            _answer(
+                executor.role,
+                f"IAM5[Resource::{resource}]",
+                "Objects below a prefix and open connections are made while the deployment runs",
+            )
+
+
+def _patterns(deployment: Deployment, function: str) -> list[str]:
+    """Resources with a pattern in a function's policy, as cdk-nag spells them."""
+    data, address, compute = deployment.data, deployment.address, deployment.compute
+    bucket = _imported(compute, data.export_value(data.bucket.bucket_arn))
+    api = _imported(compute, address.export_value(address.socket_api.ref))
+    partition, region, account = (
+        f"<AWS::{name}>" if Token.is_unresolved(value) else value
+        for name, value in (
+            ("Partition", compute.partition),
+            ("Region", compute.region),
+            ("AccountId", compute.account),
+        )
+    )
+    connections = f"arn:{partition}:execute-api:{region}:{account}:{api}/{STAGE}"
+    return [
+        *(f"{bucket}/{prefix}*" for prefix in OBJECTS.get(function, ())),
+        *(f"{connections}/{method}/@connections/*" for method in CONNECTIONS.get(function, ())),
+    ]
+
+
+def _imported(stack: Stack, value: str) -> str:
+    """The name under which another stack's value is imported."""
+    resolved = cast("dict[str, str]", stack.resolve(value))
+    return resolved["Fn::ImportValue"]
+
+
+def _answer_routes(deployment: Deployment) -> None:
+    stack = deployment.api
+    for route in ("ConnectRoute", "DisconnectRoute", "MessageRoute", "RequestRoute"):
+        _answer(
+            _child(stack, route),
+            "APIG4",
+            "Clients authenticate by a message or a header that our own code verifies; public "
+            "functions are public",
+        )
+    _answer(
+        _child(stack, "SocketStage"),
+        "APIG1",
+        "It needs a role that is one per account and region, not ours to set; each message is in "
+        "the function's log",
+    )
+
+
+def _child(scope: Construct, name: str) -> IConstruct:
+    return scope.node.find_child(name)

@@ -1,0 +1,39 @@
+"""The Lambda functions: what each is for, how long and how large it may get."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+GATEWAY_SECONDS: Final = 30
+"""Seconds after which an HTTP API gives up (API Gateway, "Quotas for HTTP APIs")."""
+
+SOCKET_GATEWAY_SECONDS: Final = 29
+"""The same for a WebSocket API (aws-facts 1.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionShape:
+    """`memory` in MiB: 1,769 are one processor. `uses_log`: it needs the database."""
+
+    purpose: str
+    memory: int
+    timeout_seconds: int
+    uses_log: bool = False
+
+    def handler(self, name: str) -> str:
+        """The path that Lambda calls."""
+        return f"syncline.aws.handlers.{name}.handler"
+
+
+FUNCTIONS: Final = MappingProxyType({
+    "connection": FunctionShape("tells a connection's lane that it opened or went", 256, 10),
+    "session": FunctionShape("handles the messages of connections", 1769, 60, uses_log=True),
+    "follower": FunctionShape("applies the log, matches it, wakes", 1769, 60, uses_log=True),
+    # Below the gateway's time, so that a late call is answered by us and not by the gateway.
+    "http": FunctionShape("answers the HTTP API", 1769, GATEWAY_SECONDS - 2, uses_log=True),
+    "sweeper": FunctionShape("sends ticks and looks at the marker, every minute", 256, 30),
+    "ticker": FunctionShape("sends a tick to every connection that needs one", 512, 50),
+    # A little below Lambda's 15 minutes: time to tell CloudFormation of a failure.
+    "push": FunctionShape("pushes functions when a stack changes", 3008, 840, uses_log=True),
+})  # fmt: skip
+"""Every function by the name of its handler's module."""
