@@ -22,7 +22,7 @@ class SessionItem(Model):
     writer = UnicodeAttribute(null=True)
     """A random name of the call that stored this version."""
     due = NumberAttribute(null=True)
-    """When a tick is due (ms since the epoch); absent once the session is closed and all is sent."""
+    """When a tick is due, ms since the epoch; absent once the session is closed and all is sent."""
     expires = NumberAttribute()
     """Epoch seconds; set when the connection is opened, and never again."""
 
