@@ -239,7 +239,9 @@ class SessionRecord:
     interest: int
     """Names the registered read set of what the client is shown; 0: none."""
     tick_ms: int | None
-    """The session wants a Tick then (ms since the epoch) at the latest; None: never again."""
+    """The session wants a Tick then (ms since the epoch) at the latest; None: never."""
+    silence_ms: int
+    """So long the client bears without a frame; 0: the session is over."""
     state: bytes
     """The session itself, as whoever handles it encodes it."""
 

@@ -19,12 +19,12 @@ from syncline.drivers.answers import Answer, Caller
 from syncline.drivers.authentication import identity_attributes
 from syncline.drivers.engine import Engine
 from syncline.drivers.inline_runner import InlineRunner
+from syncline.drivers.memory_interest import MemoryInterest
 from syncline.drivers.push import PushReport
 from syncline.errors import ApplicationError, CallerError
 from syncline.function_path import parse
 from syncline.local.bundle_store import BundleStore
 from syncline.local.memory_documents import MemoryDocuments
-from syncline.local.memory_interest import MemoryInterest
 from syncline.simulated.memory_log import MemoryLog
 from syncline.values import wire_json
 from syncline.values.value import Value, normalize

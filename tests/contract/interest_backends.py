@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from syncline.local.memory_interest import MemoryInterest
+from syncline.drivers.memory_interest import MemoryInterest
 from syncline.ports import InterestStore
 
 OpenInterest = Callable[[], AbstractAsyncContextManager[InterestStore]]

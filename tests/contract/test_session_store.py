@@ -12,7 +12,9 @@ from tests.contract.session_backends import SESSIONS, WithSessions
 EVERY_ADAPTER = pytest.mark.parametrize("with_sessions", SESSIONS.values(), ids=SESSIONS.keys())
 
 
-FIRST = SessionRecord(1, 0, sending=False, interest=0, tick_ms=1_700_000_015_000, state=b"one")
+FIRST = SessionRecord(
+    1, 0, sending=False, interest=0, tick_ms=1_700_000_015_000, silence_ms=60_000, state=b"one"
+)
 
 
 @EVERY_ADAPTER
@@ -37,6 +39,7 @@ def test_a_record_comes_back_as_it_was_stored(with_sessions: WithSessions):
             sending=True,
             interest=2**63,
             tick_ms=None,
+            silence_ms=0,
             state=b"x" * 5000,
         )
         assert await store.put("c", changed)

@@ -11,6 +11,7 @@ import secrets
 import time
 import zlib
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from typing import Final
@@ -38,6 +39,17 @@ _AT_ONCE: Final = 0
 _CONDITION_FAILED: Final = "ConditionalCheckFailedException"
 
 
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """What a pass over all sessions looks at."""
+
+    connection: str
+    silence_ms: int
+    """So long the client bears without a frame; 0: the session is over."""
+    is_due: bool
+    """It wants a Tick."""
+
+
 class DynamoSessions:
     """The sessions of one table. Calls raise what `patiently` raises."""
 
@@ -61,6 +73,7 @@ class DynamoSessions:
             sending=bool(item.sending),
             interest=int(item.interest),
             tick_ms=int(item.due) if item.due else None,
+            silence_ms=int(item.silence or 0),
             state=zlib.decompress(packed),
         )
 
@@ -86,24 +99,41 @@ class DynamoSessions:
         stored = await self._get(connection)
         return stored is not None and stored.writer == writer
 
-    async def due_connections(
+    async def open_sessions(
         self, segment: int, segments: int, *, now_ms: int
-    ) -> AsyncIterator[Sequence[str]]:
-        """Connections whose sessions want a tick by now, a page of the scan at a time.
+    ) -> AsyncIterator[Sequence[OpenSession]]:
+        """Sessions that are not over, or want a tick by now, a page of the scan at a time.
 
         `segment` counts from 0; all `segments` together see the whole table. It may miss what was
         stored a moment ago: that has just been looked at.
         """
-        wanted = (SessionItem.due <= now_ms) & (SessionItem.expires > now_ms // 1000)
+        wanted = ((SessionItem.due <= now_ms) | (SessionItem.silence > 0)) & (
+            SessionItem.expires > now_ms // 1000
+        )
         results = self._model.scan(
             wanted,
             segment=segment,
             total_segments=segments,
-            attributes_to_get=["c", "expires"],
+            attributes_to_get=["c", "due", "silence", "expires"],
         )
         async for page in pages(self._model, results):
             if page:
-                yield [item.connection for item in page]
+                yield [
+                    OpenSession(
+                        item.connection,
+                        int(item.silence or 0),
+                        is_due=item.due is not None and item.due <= now_ms,
+                    )
+                    for item in page
+                ]
+
+    async def is_empty(self) -> bool:
+        """Whether no connection is open, as far as one small read tells."""
+        results = self._model.scan(SessionItem.silence > 0, attributes_to_get=["c", "expires"])
+        async for page in pages(self._model, results):
+            if page:
+                return False
+        return True
 
     async def _get(self, key: str) -> SessionItem | None:
         def get() -> SessionItem | None:
@@ -177,6 +207,7 @@ def _described(record: SessionRecord, writer: str) -> list[Action]:
         SessionItem.sending.set(record.sending),
         SessionItem.interest.set(record.interest),
         SessionItem.writer.set(writer),
+        SessionItem.silence.set(record.silence_ms),
         _next_tick(record),
     ]
     if record.version == 1:

@@ -23,6 +23,8 @@ class SessionItem(Model):
     """A random name of the call that stored this version."""
     due = NumberAttribute(null=True)
     """When a tick is due, ms since the epoch; absent once the session is closed and all is sent."""
+    silence = NumberAttribute(null=True)
+    """Milliseconds that the client bears without a frame; 0 once the session is closed."""
     expires = NumberAttribute()
     """Epoch seconds; set when the connection is opened, and never again."""
 

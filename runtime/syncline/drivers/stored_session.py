@@ -145,6 +145,7 @@ class StoredSessions:
                 sending=bool(handling.frames) or handling.is_closing,
                 interest=handling.interest,
                 tick_ms=None if handling.session.is_closed else handling.session.next_tick_ms,
+                silence_ms=handling.session.silence_ms,
                 state=_encode(handling),
             )
             if await self._store.put(connection, changed):
@@ -343,6 +344,7 @@ class StoredSessions:
                 sending=False,
                 interest=0,
                 tick_ms=None,
+                silence_ms=0,
                 state=_encode(handling),
             )
             if await self._store.put(connection, closed):

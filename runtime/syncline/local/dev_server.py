@@ -20,6 +20,7 @@ from aiohttp import web
 
 from syncline.drivers.admin_key import admin_key
 from syncline.drivers.engine import Engine
+from syncline.drivers.memory_interest import MemoryInterest
 from syncline.drivers.sessions import Sessions
 from syncline.errors import CallerError
 from syncline.local import garbage
@@ -30,7 +31,6 @@ from syncline.local.executor_pool import ExecutorPool
 from syncline.local.http_api import make_http_api
 from syncline.local.http_server import make_app
 from syncline.local.memory_documents import MemoryDocuments
-from syncline.local.memory_interest import MemoryInterest
 from syncline.local.reload import push_and_report, watch
 from syncline.machine import SystemClock, SystemEntropy
 from syncline.postgres.log import PostgresLog

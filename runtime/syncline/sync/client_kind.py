@@ -10,6 +10,10 @@ from syncline.errors import CallerError
 PING_INTERVAL_MS: Final = 15_000
 """Half of what PyPI waits before it reconnects (30 s without a frame); npm waits 60 s."""
 
+_SILENCE_MS: Final = 30_000
+_SILENCE_NPM_MS: Final = 60_000
+"""What clients bear without a frame before they reconnect (convex-protocol.md 1.9)."""
+
 _CHUNKS_SINCE: Final = (1, 28, 0)
 
 _VERSION: Final = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})(?:[-+][0-9A-Za-z.+-]{1,64})?")
@@ -31,6 +35,11 @@ class ClientKind(msgspec.Struct, frozen=True):
     def knows_late_answers(self) -> bool:
         """Whether an answer to a mutation that is settled already is ignored, as npm does."""
         return self.name == "npm"
+
+    @property
+    def silence_ms(self) -> int:
+        """So long it bears without a frame; it reconnects after that."""
+        return _SILENCE_NPM_MS if self.name == "npm" else _SILENCE_MS
 
     @property
     def ping_interval_ms(self) -> int:

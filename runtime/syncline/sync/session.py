@@ -80,7 +80,7 @@ class Session:
         state: SessionState | None = None,
     ) -> None:
         self._limits = limits or SessionLimits()
-        self._state = state or SessionState(client, now_ms, now_ms, now_ms)
+        self._state = state or SessionState(client, now_ms, now_ms, now_ms, now_ms)
 
     # What the driver may ask
 
@@ -155,15 +155,33 @@ class Session:
         return QuerySpec(query_id, query.path, query.arguments, query.journal)
 
     @property
-    def next_tick_ms(self) -> int:
-        """When `tick` has something to do at the latest, if nothing happens before."""
-        state = self._state
-        times = [state.last_sent_ms + state.client.ping_interval_ms]
-        if self._limits.idle_ms is not None:
-            times.append(state.last_heard_ms + self._limits.idle_ms)
+    def silence_ms(self) -> int:
+        """So long the client bears without a frame; 0: the session is over."""
+        return 0 if self.is_closed else self._state.client.silence_ms
+
+    @property
+    def next_tick_ms(self) -> int | None:
+        """When `tick` has something to do at the latest, if nothing happens before; None: never."""
+        state, limits = self._state, self._limits
+        times: list[int] = []
+        if limits.sends_pings:
+            times.append(state.last_sent_ms + state.client.ping_interval_ms)
+        if limits.idle_ms is not None:
+            times.append(state.last_heard_ms + limits.idle_ms)
         if state.held.since_ms is not None:
-            times.append(state.held.since_ms + self._limits.held_ms)
-        return min(times)
+            times.append(state.held.since_ms + limits.held_ms)
+        if (end_ms := self._end_ms) is not None:
+            times.append(max(end_ms, state.now_ms + 1) if state.requests.actions else end_ms)
+        return min(times, default=None)
+
+    @property
+    def _end_ms(self) -> int | None:
+        """When the connection has lived long enough."""
+        life_ms, opened_ms = self._limits.life_ms, self._state.opened_ms
+        if life_ms is None:
+            return None
+        # Connections open at any millisecond, so those of its last digits spread the ends.
+        return opened_ms + life_ms - opened_ms * 7919 % 1000 * life_ms // 10_000
 
     def _begin(self, now_ms: int) -> Step:
         self._state.now_ms = now_ms
@@ -345,7 +363,14 @@ class Session:
             step.close(GOING_AWAY, "InactiveClient")
         elif held_since is not None and now_ms - held_since >= self._limits.held_ms:
             step.close(INTERNAL_ERROR, "EarlierMessageMissing")
-        elif now_ms - state.last_sent_ms >= state.client.ping_interval_ms:
+        elif (
+            (end_ms := self._end_ms) is not None and now_ms >= end_ms and not state.requests.actions
+        ):
+            step.close(GOING_AWAY, "ConnectionLifeEnds")
+        elif (
+            self._limits.sends_pings
+            and now_ms - state.last_sent_ms >= state.client.ping_interval_ms
+        ):
             step.send(Send((frames.PING,)))
         return step.effects
 

@@ -32,6 +32,11 @@ class SessionLimits(msgspec.Struct, frozen=True):
     """So long an early message waits for an earlier one that is missing."""
     idle_ms: int | None = 120_000
     """Closed when nothing, not even a pong, was heard for so long; None: never."""
+    sends_pings: bool = True
+    """False: somebody outside keeps the connection alive (protocols.md rule 19)."""
+    life_ms: int | None = None
+    """Closed after so long at most, up to a tenth earlier so that not all come back at once; only
+    an action in flight puts it off. None: the transport has no such limit."""
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -68,6 +73,7 @@ class SessionState(msgspec.Struct):
     last_heard_ms: int
     last_sent_ms: int
     now_ms: int
+    opened_ms: int = 0
     phase: Phase = Phase.AWAITING_CONNECT
 
     session_id: str = ""

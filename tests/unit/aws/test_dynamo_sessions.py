@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from pynamodb.exceptions import UpdateError
 
-from syncline.aws.dynamo_sessions import STATE_BYTES_MAX, DynamoSessions
+from syncline.aws.dynamo_sessions import STATE_BYTES_MAX, DynamoSessions, OpenSession
 from syncline.errors import CallerError, CorruptionError, DeveloperError
 from syncline.ports import SessionRecord
 from tests.contract.moto_tables import create_table
@@ -25,11 +25,16 @@ def sessions(moto: None) -> DynamoSessions:
 
 
 def record(
-    version: int = 1, *, tick: int | None = NOW, state: bytes = b"", sending: bool = False
+    version: int = 1,
+    *,
+    tick: int | None = NOW,
+    state: bytes = b"",
+    sending: bool = False,
+    silence: int = 0,
 ) -> SessionRecord:
     """A record of a session that wants a tick at `tick` (epoch seconds)."""
     tick_ms = None if tick is None else tick * 1000
-    return SessionRecord(version, 0, sending, 0, tick_ms, state)
+    return SessionRecord(version, 0, sending, 0, tick_ms, silence, state)
 
 
 def item(connection: str) -> dict[str, dict[str, str]]:
@@ -44,10 +49,11 @@ def stored_names() -> list[str]:
 
 async def due(sessions: DynamoSessions, now: int, segments: int = 1) -> list[str]:
     return sorted([
-        connection
+        each.connection
         for segment in range(segments)
-        async for page in sessions.due_connections(segment, segments, now_ms=now * 1000)
-        for connection in page
+        async for page in sessions.open_sessions(segment, segments, now_ms=now * 1000)
+        for each in page
+        if each.is_due
     ])  # fmt: skip
 
 
@@ -78,6 +84,20 @@ def test_a_tick_is_due_when_the_session_wants_one(sessions):
         assert await due(sessions, NOW + 15) == ["silent", "talking"]
         await sessions.put("silent", record(2, tick=NOW + 16))
         assert await due(sessions, NOW + 15) == ["talking"]
+
+    asyncio.run(scenario())
+
+
+def test_every_session_that_is_not_over_is_seen_with_what_its_client_bears(sessions):
+    async def scenario() -> None:
+        assert await sessions.is_empty()
+        await sessions.put("patient", record(tick=None, silence=60_000))
+        await sessions.put("over", record(tick=None))
+        assert not await sessions.is_empty()
+        (page,) = [page async for page in sessions.open_sessions(0, 1, now_ms=NOW * 1000)]
+        assert page == [OpenSession("patient", 60_000, is_due=False)]
+        await sessions.put("patient", record(2, tick=None))
+        assert await sessions.is_empty()
 
     asyncio.run(scenario())
 

@@ -9,10 +9,10 @@ from textwrap import dedent
 from syncline.drivers.answers import Caller
 from syncline.drivers.engine import Engine
 from syncline.drivers.inline_runner import InlineRunner
+from syncline.drivers.memory_interest import MemoryInterest
 from syncline.drivers.push import PushReport
 from syncline.local.bundle_store import BundleStore
 from syncline.local.memory_documents import MemoryDocuments
-from syncline.local.memory_interest import MemoryInterest
 from syncline.ports import Clock
 from syncline.schema.catalog import TableInfo
 from syncline.simulated.memory_log import MemoryLog

@@ -1,7 +1,7 @@
 """Pings after silence of ours, the end after silence of the client's."""
 
-from syncline.sync.session import Close, SessionLimits
-from tests.unit.sync.conversation import START_MS, Conversation, frames_of
+from syncline.sync.session import CallResult, Close, Session, SessionLimits
+from tests.unit.sync.conversation import NPM, PYTHON, START_MS, Conversation, frames_of
 
 PING = [{"type": "Ping"}]
 
@@ -59,3 +59,40 @@ def test_a_clock_that_steps_back_does_no_harm():
     session = Conversation().session
     assert session.tick(START_MS - 10**6) == []
     assert frames_of(session.tick(START_MS + 15_000)) == PING
+
+
+def test_somebody_outside_may_keep_the_connection_alive():
+    limits = SessionLimits(sends_pings=False, idle_ms=None)
+    session = Session(NPM, now_ms=START_MS, limits=limits)
+    assert session.next_tick_ms is None
+    assert session.tick(START_MS + 10**7) == []
+    assert session.silence_ms == 60_000
+    assert Session(PYTHON, now_ms=START_MS).silence_ms == 30_000
+
+
+def test_a_connection_is_closed_before_its_transport_ends_it_and_not_all_at_once():
+    limits = SessionLimits(sends_pings=False, idle_ms=None, life_ms=7_000_000)
+    ends: set[int] = set()
+    for opened in range(START_MS, START_MS + 50):
+        session = Session(NPM, now_ms=opened, limits=limits)
+        end = session.next_tick_ms
+        assert end is not None
+        assert 6_300_000 <= end - opened <= 7_000_000
+        assert session.tick(end - 1) == []
+        (closed,) = session.tick(end)
+        assert closed == Close(1001, "ConnectionLifeEnds")
+        assert session.silence_ms == 0
+        ends.add(end - opened)
+    assert len(ends) > 40
+
+
+def test_an_action_in_flight_puts_the_end_of_a_connection_off():
+    limits = SessionLimits(sends_pings=False, idle_ms=None, life_ms=7_000_000)
+    conversation = Conversation(limits=limits)
+    conversation.acts(0)
+    late = START_MS + 7_000_000
+    assert conversation.session.tick(late) == []
+    assert conversation.session.next_tick_ms == late + 1
+    conversation.session.action_finished(0, CallResult(0, b"null"), late + 5)
+    effects = conversation.session.tick(late + 6)
+    assert Close(1001, "ConnectionLifeEnds") in effects
