@@ -20,6 +20,7 @@ from pynamodb.exceptions import DoesNotExist, UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
+from syncline.aws.dynamo_batches import side_by_side
 from syncline.aws.dynamo_retries import patiently
 from syncline.aws.dynamo_tables import CONNECTION_SECONDS, ITEM_BYTES_MAX, for_table, pages
 from syncline.aws.session_table import SessionItem, part_name
@@ -122,7 +123,7 @@ class DynamoSessions:
                     OpenSession(
                         item.connection,
                         int(item.silence or 0),
-                        is_due=item.due is not None and item.due <= now_ms,
+                        is_due=_is_due(item, now_ms),
                     )
                     for item in page
                 ]
@@ -170,7 +171,7 @@ class DynamoSessions:
         ]
         # The same state is stored twice: with `sending`, and without it after the post.
         if self._written != (connection, digest):
-            await asyncio.gather(*(patiently(part.save) for part in parts))
+            await side_by_side(partial(patiently, part.save) for part in parts)
             self._written = (connection, digest)
         return len(parts)
 
@@ -234,3 +235,8 @@ def _digest(packed: bytes) -> str:
 
 def _expiry() -> int:
     return int(time.time()) + CONNECTION_SECONDS
+
+
+def _is_due(item: SessionItem, now_ms: int) -> bool:
+    due: float | None = item.due
+    return due is not None and due <= now_ms

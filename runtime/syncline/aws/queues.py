@@ -37,6 +37,9 @@ DELAY_SECONDS_MAX: Final = 900
 RETRY_PAUSES: Final = (0.05, 0.2, 0.8)
 """Greatest pauses in seconds before what a batch left out is sent again; ours."""
 
+GIVEN_BACK_SECONDS: Final = 1
+"""Pause before a message that could not be handled comes again; ours."""
+
 EVENT_KIND: Final = "event"
 TEXT_KIND: Final = "text"
 """Values of the attribute `kind`; a message without it is the client's text."""
@@ -77,6 +80,9 @@ class _PlainRecord(msgspec.Struct, frozen=True, rename="camel"):
 
 class TickPass(msgspec.Struct, frozen=True):
     """One part of a pass over all sessions: segment `segment` of `segments`."""
+
+    slot: int
+    """Counts the passes since the epoch: what is due every other one can tell by it."""
 
     segment: Annotated[int, msgspec.Meta(ge=0)]
     segments: Annotated[int, msgspec.Meta(ge=1)]
@@ -167,12 +173,38 @@ class SessionQueue:
         """Put a Refresh."""
         await self.put(connection, Refresh())
 
+    async def give_back(self, receipts: Sequence[str]) -> None:
+        """Messages that could not be handled come again in a second, not when they time out.
+
+        Raises UnavailableError or DeveloperError; they come again all the same.
+        """
+        await self._queue.give_back(receipts, GIVEN_BACK_SECONDS)
+
 
 def _event_id(connection: str, event: Event) -> str:
     """Connections open and end once, however often a Lambda is retried; the others all count."""
     if isinstance(event, Opened | Left):
         return f"{type(event).__name__}-{hashlib.sha256(connection.encode()).hexdigest()}"
     return uuid.uuid4().hex
+
+
+class Hint(msgspec.Struct, frozen=True):
+    """What the follower is told: the durable head is at least `ts`, or (None) to sweep."""
+
+    ts: int | None
+
+
+def decode_hint_record(record: Mapping[str, object]) -> Hint:
+    """The hint in a record of the follower queue.
+
+    Raises:
+        CorruptionError: UnreadableMessage.
+    """
+    known = _converted(record, _PlainRecord)
+    try:
+        return msgspec.json.decode(known.body, type=Hint)
+    except msgspec.DecodeError as error:
+        raise _unreadable(known.message_id, str(error)) from error
 
 
 class FollowerQueue:
@@ -187,12 +219,23 @@ class FollowerQueue:
         Raises:
             UnavailableError: the queue can't be reached now; the minute's sweep repairs it.
         """
+        await self._send(Hint(ts), f"commit-{ts}")
+
+    async def sweep(self, number: int) -> None:
+        """Do what is left to do; the same `number` twice is one sweep.
+
+        Raises:
+            UnavailableError: the queue can't be reached now; the next sweep repairs it.
+        """
+        await self._send(Hint(None), f"sweep-{number}")
+
+    async def _send(self, hint: Hint, deduplication_id: str) -> None:
         await self._queue.send([
             {
                 "Id": "0",
-                "MessageBody": f'{{"ts":{ts}}}',
+                "MessageBody": msgspec.json.encode(hint).decode(),
                 "MessageGroupId": FOLLOWER_GROUP,
-                "MessageDeduplicationId": f"commit-{ts}",
+                "MessageDeduplicationId": deduplication_id,
             }
         ])  # fmt: skip
 
@@ -203,26 +246,27 @@ class TickQueue:
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._queue = _Queue(client, url)
 
-    async def fan_out(self, delays: Sequence[int], *, segments: int = 1) -> None:
-        """Ask for one pass after each delay (0 to 900 s), in `segments` (>= 1) parts.
+    async def fan_out(self, slots: Mapping[int, int], *, segments: int = 1) -> None:
+        """Ask for one pass for each slot after its delay (0 to 900 s), in `segments` (>= 1) parts.
 
         Raises:
             UnavailableError: the queue can't be reached now; some may have been asked for.
             DeveloperError: a delay that SQS doesn't have.
         """
-        for delay in delays:
+        for delay in slots.values():
             if not 0 <= delay <= DELAY_SECONDS_MAX:
                 raise DeveloperError(
                     "BadDelay", f"A delay of {delay} s: SQS has 0 to {DELAY_SECONDS_MAX} s."
                 )
-        parts = [TickPass(number, segments) for number in range(segments)]
         await self._queue.send([
             {
                 "Id": str(number),
-                "MessageBody": msgspec.json.encode(part).decode(),
+                "MessageBody": msgspec.json.encode(TickPass(slot, segment, segments)).decode(),
                 "DelaySeconds": delay,
             }
-            for number, (delay, part) in enumerate(itertools.product(delays, parts))
+            for number, ((slot, delay), segment) in enumerate(
+                itertools.product(slots.items(), range(segments))
+            )
         ])  # fmt: skip
 
 
@@ -243,6 +287,18 @@ class _Queue:
                 )
         batches = [entries[at : at + BATCH_MAX] for at in range(0, len(entries), BATCH_MAX)]
         await asyncio.gather(*[self._send_batch(batch) for batch in batches])
+
+    async def give_back(self, receipts: Sequence[str], seconds: int) -> None:
+        for receipt in receipts:
+            try:
+                await asyncio.to_thread(
+                    self._client.change_message_visibility,
+                    QueueUrl=self._url,
+                    ReceiptHandle=receipt,
+                    VisibilityTimeout=seconds,
+                )
+            except (ClientError, BotoCoreError) as error:
+                raise _send_failure(error) from error
 
     async def _send_batch(self, batch: Sequence["SendMessageBatchRequestEntryTypeDef"]) -> None:
         left = list(batch)

@@ -64,8 +64,9 @@ class FollowedDocuments:
     def __init__(self, view: View) -> None:
         self._view = view
 
-    async def open(self, _log: Log) -> Position:
+    async def open(self, log: Log) -> Position:
         """Nothing is loaded: the view is complete up to its position."""
+        del log
         return await self._view.position()
 
     async def watermark(self) -> int:

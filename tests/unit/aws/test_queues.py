@@ -17,6 +17,7 @@ from syncline.aws.queues import (
     SessionQueue,
     TickPass,
     TickQueue,
+    decode_hint_record,
     decode_session_record,
     decode_tick_record,
 )
@@ -199,10 +200,14 @@ def test_one_hint_per_commit_wakes_the_follower(sqs):
     async def hint():
         for ts in (5, 5, 6):
             await queue.hint(ts)
+        for number in (5, 5, 6):
+            await queue.sweep(number)
 
     asyncio.run(hint())
     found = records(sqs, url)
-    assert [record["body"] for record in found] == ['{"ts":5}', '{"ts":6}']
+    assert [decode_hint_record(record).ts for record in found] == [5, 6, None, None]
+    with pytest.raises(CorruptionError):
+        decode_hint_record({"messageId": "m", "body": "{}"})
     assert {record["attributes"]["MessageGroupId"] for record in found} == {"follower"}
 
 
@@ -210,14 +215,14 @@ def test_a_pass_is_asked_for_in_parts_with_delays():
     client = boto3.client(
         "sqs", region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b"
     )
-    parts = [(0, 0), (0, 1), (20, 0), (20, 1)]
+    parts = [(7, 0, 0), (7, 0, 1), (8, 20, 0), (8, 20, 1)]
     entries = [
         {
             "Id": str(number),
-            "MessageBody": f'{{"segment":{segment},"segments":2}}',
+            "MessageBody": f'{{"slot":{slot},"segment":{segment},"segments":2}}',
             "DelaySeconds": delay,
         }
-        for number, (delay, segment) in enumerate(parts)
+        for number, (slot, delay, segment) in enumerate(parts)
     ]
     with Stubber(client) as stub:
         stub.add_response(
@@ -226,13 +231,13 @@ def test_a_pass_is_asked_for_in_parts_with_delays():
             {"QueueUrl": "https://queue.example/tick", "Entries": entries},
         )
         queue = TickQueue(client, "https://queue.example/tick")
-        asyncio.run(queue.fan_out((0, 20), segments=2))
+        asyncio.run(queue.fan_out({7: 0, 8: 20}, segments=2))
         stub.assert_no_pending_responses()
 
 
 def test_parts_of_a_pass_come_out_as_they_were_put_in(sqs):
     url = sqs.create_queue(QueueName="ticks")["QueueUrl"]
-    asyncio.run(TickQueue(sqs, url).fan_out([0], segments=12))
+    asyncio.run(TickQueue(sqs, url).fan_out({1: 0}, segments=12))
     passes = [decode_tick_record(record) for record in records(sqs, url)]
     assert sorted(part.segment for part in passes) == list(range(12))
     assert {part.segments for part in passes} == {12}
@@ -242,14 +247,18 @@ def test_a_delay_that_sqs_lacks_and_a_part_that_makes_no_sense_are_refused(sqs):
     url = sqs.create_queue(QueueName="ticks")["QueueUrl"]
     for delay in (-1, 901):
         with pytest.raises(DeveloperError, match="900"):
-            asyncio.run(TickQueue(sqs, url).fan_out([delay]))
-    for part in (b"{}", b'{"segment":-1,"segments":1}', b'{"segment":0,"segments":0}'):
+            asyncio.run(TickQueue(sqs, url).fan_out({1: delay}))
+    for part in (
+        b"{}",
+        b'{"slot":1,"segment":-1,"segments":1}',
+        b'{"slot":1,"segment":0,"segments":0}',
+    ):
         with pytest.raises(CorruptionError):
             decode_tick_record({"messageId": "m", "body": part.decode()})
     assert decode_tick_record({
         "messageId": "m",
-        "body": msgspec.json.encode(TickPass(3, 4)).decode(),
-    }) == TickPass(3, 4)  # fmt: skip
+        "body": msgspec.json.encode(TickPass(9, 3, 4)).decode(),
+    }) == TickPass(9, 3, 4)  # fmt: skip
 
 
 def stubbed(*replies):
