@@ -2,7 +2,8 @@
 
     python cdk/app.py                                        for checks; needs no network
     npx cdk deploy --all                                     builds the code for Lambda and deploys
-    npx cdk deploy --all -c 'syncline={"deployment":"test"}' other settings
+    npx cdk deploy --all -c 'syncline={"deployment": "test", "code": "lambda"}'
+                                                             settings instead of cdk.json's
 
 Without the CDK's command line nothing reads cdk.json, so the settings are their defaults, with the
 code made of what is installed here; CDK_CONTEXT_JSON={"syncline": {...}} names others.
@@ -11,19 +12,15 @@ code made of what is installed here; CDK_CONTEXT_JSON={"syncline": {...}} names 
 import os
 import sys
 
-from syncline_cdk.javascript_bridge import use_packaged_node
+from syncline_cdk import BundlingError, Deployment
+from syncline_cdk.findings import check_by_nag
+from syncline_cdk.settings import settings_from_context
 
 
 def main() -> None:
     """Write the cloud assembly, after every rule of cdk-nag is met or answered."""
-    use_packaged_node()
-    # These start Node as they are imported.
+    # Not at the top: Syncline's package chooses the Node that this starts.
     from aws_cdk import App
-
-    from syncline_cdk.deployment import Deployment
-    from syncline_cdk.findings import check_by_nag
-    from syncline_cdk.requirements import BundlingError
-    from syncline_cdk.settings import settings_from_context
 
     app = App(outdir=os.environ.get("CDK_OUTDIR", "cdk.out"))
     try:

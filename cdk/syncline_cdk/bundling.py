@@ -14,9 +14,11 @@ A folder is named by the digest of what it is made of and built once.
 import hashlib
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -42,6 +44,9 @@ _LAMBDA_GLIBC_NEWER: Final = "manylinux_2_34"
 """The C library of Lambda's images: Amazon Linux 2023 has glibc 2.34, Amazon Linux 2 (Python 3.11)
 has 2.26, below which uv knows 2.17 (Lambda developer guide, "Lambda runtimes")."""
 
+UNUSED_SECONDS_MAX: Final = 24 * 3600
+"""How long a folder of code stays after its last use."""
+
 UNZIPPED_BYTES_MAX: Final = 250 * 2**20
 """Bytes of a function's code, unzipped (Lambda developer guide, "Lambda quotas")."""
 
@@ -61,6 +66,7 @@ def build_code(target: CodeTarget, *, functions_lock: Path | None, builds: Path 
     }
     finished = builds / _digest(notes)
     if finished.is_dir():
+        os.utime(finished)
         return finished
     builds.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".building-", dir=builds) as name:
@@ -74,6 +80,7 @@ def build_code(target: CodeTarget, *, functions_lock: Path | None, builds: Path 
             _copy(source, folder / relative)
         _refuse_too_large(folder)
         _publish(folder, finished)
+    _forget_unused(builds)
     return finished
 
 
@@ -156,6 +163,13 @@ def _refuse_too_large(folder: Path) -> None:
     if size > UNZIPPED_BYTES_MAX:
         message = f"the code has {size:,} bytes, Lambda takes {UNZIPPED_BYTES_MAX:,}"
         raise BundlingError(f"{message}: the functions' dependencies are too large")
+
+
+def _forget_unused(builds: Path) -> None:
+    """Every change of the package makes another folder, so old ones go."""
+    for folder in builds.iterdir():
+        if time.time() - folder.stat().st_mtime > UNUSED_SECONDS_MAX:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _publish(folder: Path, finished: Path) -> None:

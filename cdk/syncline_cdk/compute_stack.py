@@ -1,5 +1,6 @@
 """The functions, the queues that they take from, the minute that wakes them, and the push."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -71,23 +72,24 @@ class ComputeStack(Stack):
             key=key,
             database=data.database,
         )
+        as_owner = _environment(settings, data, address, self.queues, as_owner=True)
         self.executors = {
             function: Executor(
                 self,
                 function,
                 shape=shape,
-                runtime=runtime,
+                runtime=runtime if function != "push" else replace(runtime, environment=as_owner),
                 statements=statements_of(function, around),
             )
             for function, shape in FUNCTIONS.items()
         }
         self._take_from_queues(settings)
         self._wake_every_minute()
-        self._push_functions(source, settings)
+        self._push_functions(source, settings, data.database.login)
 
     def function(self, name: str) -> lambda_.IFunction:
-        """The Lambda function of that name (`functions.FUNCTIONS`)."""
-        return cast("lambda_.IFunction", self.executors[name].function)
+        """What calls of the function of that name go to (`functions.FUNCTIONS`)."""
+        return cast("lambda_.IFunction", self.executors[name].target)
 
     def _take_from_queues(self, settings: DeploymentSettings) -> None:
         queues = {
@@ -122,7 +124,9 @@ class ComputeStack(Stack):
             targets=[cast("events.IRuleTarget", sweeper)],
         )
 
-    def _push_functions(self, source: assets.Asset, settings: DeploymentSettings) -> None:
+    def _push_functions(
+        self, source: assets.Asset, settings: DeploymentSettings, login: str
+    ) -> None:
         """The last resource of the stack: data that the functions don't fit fails the deploy."""
         before: list[IConstruct] = [*self.node.children]
         push = CustomResource(
@@ -137,6 +141,7 @@ class ComputeStack(Stack):
                 "SourceBucket": source.s3_bucket_name,
                 "SourceKey": source.s3_object_key,
                 "SourceHash": source.asset_hash,
+                "DatabaseLogin": login,
             },
             removal_policy=RemovalPolicy.DESTROY,
         )
@@ -157,7 +162,12 @@ def _object_arn(stack: Stack, asset: assets.Asset) -> str:
 
 
 def _environment(
-    settings: DeploymentSettings, data: DataStack, address: AddressStack, queues: Queues
+    settings: DeploymentSettings,
+    data: DataStack,
+    address: AddressStack,
+    queues: Queues,
+    *,
+    as_owner: bool = False,
 ) -> dict[str, str]:
     return Settings(
         deployment=settings.deployment,
@@ -173,6 +183,6 @@ def _environment(
         bucket=data.bucket.bucket_name,
         gateway_endpoint=address.gateway_endpoint,
         admin_secret_arn=data.admin_secret.secret_arn,
-        database=data.database.for_functions(),
+        database=data.database.for_owner() if as_owner else data.database.for_functions(),
         commit_routine=settings.commit_routine,
     ).environment()

@@ -1,6 +1,6 @@
 """The log's database: Aurora PostgreSQL that pauses when idle, in a network of its own."""
 
-from aws_cdk import ArnFormat, Aws, Duration, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, Aws, Duration, Fn, RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -11,7 +11,8 @@ from syncline.aws.settings import DataApiDatabase, DirectDatabase
 from syncline_cdk.settings import DeploymentSettings
 
 LOGIN = "syncline"
-"""The database user of the functions; migrations give it the role `rds_iam`."""
+"""The user that functions log in as through IAM, if they connect directly; the push makes it and
+gives it the role `rds_iam`."""
 
 
 class Database(Construct):
@@ -54,7 +55,8 @@ class Database(Construct):
         network = ec2.Vpc(
             self,
             "Network",
-            max_azs=2,
+            # By number and not by name: synthesis asks no account for the names.
+            availability_zones=[Fn.select(0, Fn.get_azs()), Fn.select(1, Fn.get_azs())],
             nat_gateways=1 if self.is_direct else 0,
             restrict_default_security_group=False,
             subnet_configuration=[database, *outward] if self.is_direct else [database],
@@ -81,7 +83,7 @@ class Database(Construct):
             serverless_v2_auto_pause_duration=Duration.seconds(settings.database_pause_seconds),
             default_database_name=settings.database_name,
             credentials=rds.Credentials.from_generated_secret("owner", encryption_key=key),
-            enable_data_api=not self.is_direct,
+            enable_data_api=True,
             iam_authentication=True,
             vpc=self.network,
             vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED),
@@ -100,40 +102,63 @@ class Database(Construct):
         return secret.secret_arn
 
     def for_functions(self) -> DataApiDatabase | DirectDatabase:
-        """How functions reach the database."""
-        name = self._settings.database_name
+        """How functions reach the log."""
         if self.is_direct:
-            return DirectDatabase(self.cluster.cluster_endpoint.hostname, LOGIN, name)
+            host = self.cluster.cluster_endpoint.hostname
+            return DirectDatabase(host, LOGIN, self._settings.database_name)
+        return self.for_owner()
+
+    def for_owner(self) -> DataApiDatabase:
+        """How the push reaches the log, which it migrates as its owner."""
+        name = self._settings.database_name
         return DataApiDatabase(self.cluster.cluster_arn, self._secret_arn, name)
+
+    @property
+    def login(self) -> str:
+        """The database user that the push must make for the functions; "": they need none."""
+        return LOGIN if self.is_direct else ""
 
     def statements(self) -> list[iam.PolicyStatement]:
         """What a role needs to use the log."""
-        if self.is_direct:
-            user = Stack.of(self).format_arn(
-                service="rds-db",
-                resource="dbuser",
-                resource_name=f"{self.cluster.cluster_resource_identifier}/{LOGIN}",
-                arn_format=ArnFormat.COLON_RESOURCE_NAME,
-            )
-            return [
-                iam.PolicyStatement(sid="Log", actions=["rds-db:connect"], resources=[user]),
-                # Lambda makes network interfaces with the function's role and names no resource.
-                iam.PolicyStatement(
-                    sid="Network",
-                    actions=[
-                        "ec2:CreateNetworkInterface",
-                        "ec2:DeleteNetworkInterface",
-                        "ec2:DescribeNetworkInterfaces",
-                        "ec2:DescribeSubnets",
-                    ],
-                    resources=["*"],
-                    conditions={"StringEquals": {"aws:RequestedRegion": Aws.REGION}},
-                ),
-            ]
+        if not self.is_direct:
+            return self._data_api_statements("BatchExecuteStatement", "ExecuteStatement")
+        user = Stack.of(self).format_arn(
+            service="rds-db",
+            resource="dbuser",
+            resource_name=f"{self.cluster.cluster_resource_identifier}/{LOGIN}",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        return [
+            iam.PolicyStatement(sid="Log", actions=["rds-db:connect"], resources=[user]),
+            # Lambda makes network interfaces with the function's role and names no resource.
+            iam.PolicyStatement(
+                sid="Network",
+                actions=[
+                    "ec2:CreateNetworkInterface",
+                    "ec2:DeleteNetworkInterface",
+                    "ec2:DescribeNetworkInterfaces",
+                    "ec2:DescribeSubnets",
+                ],
+                resources=["*"],
+                conditions={"StringEquals": {"aws:RequestedRegion": Aws.REGION}},
+            ),
+        ]
+
+    def owner_statements(self) -> list[iam.PolicyStatement]:
+        """What a role needs to migrate the log, in transactions, and to use it."""
+        return self._data_api_statements(
+            "BatchExecuteStatement",
+            "BeginTransaction",
+            "CommitTransaction",
+            "ExecuteStatement",
+            "RollbackTransaction",
+        )
+
+    def _data_api_statements(self, *operations: str) -> list[iam.PolicyStatement]:
         return [
             iam.PolicyStatement(
                 sid="Log",
-                actions=["rds-data:BatchExecuteStatement", "rds-data:ExecuteStatement"],
+                actions=[f"rds-data:{operation}" for operation in operations],
                 resources=[self.cluster.cluster_arn],
             ),
             iam.PolicyStatement(

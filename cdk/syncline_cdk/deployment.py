@@ -25,6 +25,7 @@ class Deployment(Construct):
 
     Raises:
         BundlingError: the code can't be built.
+        ValueError: the code is for a Python that has no SnapStart, which the settings ask for.
     """
 
     def __init__(
@@ -38,6 +39,8 @@ class Deployment(Construct):
         super().__init__(scope, name)
         self.settings = settings
         target = code_target(settings)
+        if settings.snap_start and not target.has_snap_start():
+            raise ValueError(f"snap_start needs Python 3.12 or newer, not {target.python}")
         if code is None:
             lock = find_functions_lock(settings.functions_folder, settings.functions_lock)
             code = build_code(target, functions_lock=lock)

@@ -68,11 +68,8 @@ class EncryptionKey(Construct):
                         },
                     ),
                     iam.PolicyStatement(
-                        sid="AlarmsAndBudget",
-                        principals=[
-                            service("cloudwatch.amazonaws.com"),
-                            service("budgets.amazonaws.com"),
-                        ],
+                        sid="Alarms",
+                        principals=[service("cloudwatch.amazonaws.com")],
                         actions=["kms:Decrypt", "kms:GenerateDataKey"],
                         resources=["*"],
                         conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_ec2 as ec2
@@ -61,11 +62,16 @@ class Executor(Construct):
         )
         self.role = self._role(name, statements)
         in_network = shape.uses_log and runtime.database.is_direct
+        with_snapshot = settings.snap_start and shape.is_awaited
         self.function = lambda_.Function(
             self,
             "Function",
             description=f"Syncline {settings.deployment}: {shape.purpose}",
-            runtime=lambda_.Runtime(f"python{runtime.target.python}", lambda_.RuntimeFamily.PYTHON),
+            runtime=lambda_.Runtime(
+                f"python{runtime.target.python}",
+                lambda_.RuntimeFamily.PYTHON,
+                supports_snap_start=runtime.target.has_snap_start(),
+            ),
             architecture=runtime.architecture(),
             code=runtime.code,
             handler=shape.handler(name),
@@ -83,12 +89,23 @@ class Executor(Construct):
             tracing=lambda_.Tracing.ACTIVE,
             # What calls without waiting (EventBridge) comes again in a minute anyway.
             retry_attempts=0,
+            reserved_concurrent_executions=settings.session_concurrency_reserved
+            if name == "session"
+            else None,
+            snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if with_snapshot else None,
             vpc=runtime.database.network if in_network else None,
             vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS)
             if in_network
             else None,
             security_groups=[runtime.database.client_group] if in_network else None,
         )
+        self.target = self._published() if with_snapshot else self.function
+        """What calls go to."""
+
+    def _published(self) -> lambda_.Alias:
+        """The newest version under a name that stays: only versions have snapshots."""
+        version = cast("lambda_.IVersion", self.function.current_version)
+        return lambda_.Alias(self, "Live", alias_name="live", version=version)
 
     def _role(self, name: str, statements: Sequence[iam.PolicyStatement]) -> iam.Role:
         own = [

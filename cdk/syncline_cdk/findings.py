@@ -54,6 +54,8 @@ def _answer_data(deployment: Deployment) -> None:
         "SMG4",
         "Rotating by a function would wake a paused database; docs/operations.md rotates by hand",
     )
+    if not deployment.settings.protect_data:
+        _answer(data.database.cluster, "RDS10", "The settings say that it may be deleted")
     _answer(
         data.admin_secret,
         "SMG4",

@@ -1,6 +1,7 @@
 """Which Node the CDK runs on: its language bindings start one as soon as they are imported.
 
-Call `use_packaged_node` before the first import of `aws_cdk`.
+The package calls `use_packaged_node` before its first import of `aws_cdk`; an app that imports
+`aws_cdk` before `syncline_cdk` gets the Node on PATH.
 """
 
 import importlib.util

@@ -84,13 +84,12 @@ def _admin_secret(around: Surroundings) -> iam.PolicyStatement:
 
 
 def _executor(around: Surroundings) -> list[iam.PolicyStatement]:
-    """Running functions: the view is read, the log written, the follower told."""
+    """Running functions: the view is read, the marker set, the follower told."""
     tables = around.data.tables
     return [
         _table("Documents", tables.documents.table_arn, *_READ_ITEMS),
         # The marker is set before a commit (protocols.md rule 16).
-        _table("Marker", tables.control.table_arn, "GetItem", "PutItem", "UpdateItem"),
-        *around.data.database.statements(),
+        _table("Marker", tables.control.table_arn, "GetItem", "UpdateItem"),
         _send("Follower", around.queues.follower.queue_arn),
     ]
 
@@ -103,14 +102,9 @@ def _session(around: Surroundings) -> list[iam.PolicyStatement]:
     tables, queues = around.data.tables, around.queues
     return [
         *_executor(around),
-        _table(
-            "Sessions", tables.sessions.table_arn, "DeleteItem", "GetItem", "PutItem", "UpdateItem"
-        ),
-        _table(
-            "Interest",
-            tables.interest.table_arn,
-            *("BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query"),
-        ),
+        *around.data.database.statements(),
+        _table("Sessions", tables.sessions.table_arn, "GetItem", "PutItem", "UpdateItem"),
+        _table("Interest", tables.interest.table_arn, "BatchWriteItem", "Query"),
         _send("Lane", queues.session.queue_arn),
         _consume(queues.session.queue_arn),
         _objects("Bundles", around, [BUNDLE_PREFIX], "GetObject"),
@@ -133,8 +127,8 @@ def _follower(around: Surroundings) -> list[iam.PolicyStatement]:
             tables.documents.table_arn,
             *(*_READ_ITEMS, "DeleteItem", "PutItem", "UpdateItem"),
         ),
-        _table("Marker", tables.control.table_arn, "GetItem", "PutItem", "UpdateItem"),
-        _table("Interest", tables.interest.table_arn, "GetItem", "Query"),
+        _table("Marker", tables.control.table_arn, "GetItem", "UpdateItem"),
+        _table("Interest", tables.interest.table_arn, "Query", "Scan"),
         *around.data.database.statements(),
         _send("LaneAndAgain", queues.session.queue_arn, queues.follower.queue_arn),
         _consume(queues.follower.queue_arn),
@@ -145,6 +139,7 @@ def _follower(around: Surroundings) -> list[iam.PolicyStatement]:
 def _http(around: Surroundings) -> list[iam.PolicyStatement]:
     return [
         *_executor(around),
+        *around.data.database.statements(),
         _objects("Bundles", around, [BUNDLE_PREFIX], "GetObject", "PutObject"),
         _objects("Files", around, [EXPORT_PREFIX, IMPORT_PREFIX], "GetObject", "PutObject"),
         _admin_secret(around),
@@ -174,6 +169,7 @@ def _ticker(around: Surroundings) -> list[iam.PolicyStatement]:
 def _push(around: Surroundings) -> list[iam.PolicyStatement]:
     return [
         *_executor(around),
+        *around.data.database.owner_statements(),
         _objects("Bundles", around, [BUNDLE_PREFIX], "GetObject", "PutObject"),
         _allow("Functions", ["s3:GetObject"], around.functions_asset_arn),
         _key(around, "dynamodb", "s3", "secretsmanager", "sqs"),

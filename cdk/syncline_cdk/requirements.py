@@ -39,6 +39,10 @@ class CodeTarget(NamedTuple):
     architecture: Architecture
     is_running: bool
 
+    def has_snap_start(self) -> bool:
+        """Lambda can start this Python from a snapshot (aws-facts 5.2)."""
+        return self.python not in {"3.10", "3.11"}
+
     def markers(self) -> dict[str, str]:
         """The environment markers (PEP 508) of that machine."""
         here = {name: str(value) for name, value in default_environment().items()}

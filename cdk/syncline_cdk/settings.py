@@ -75,6 +75,12 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     session_concurrency_max: int = 100
     """Connections whose messages are handled at the same moment, 2 to 1,000."""
+    session_concurrency_reserved: int | None = None
+    """Executions kept for the messages of connections, out of the account's concurrency; without
+    it all functions share. At least `session_concurrency_max`."""
+    snap_start: bool = False
+    """Functions that clients wait for start from a snapshot of a started process: sooner, at a
+    price of its own. Needs Python 3.12 or newer."""
     requests_per_second_max: int = 2000
     """Requests or messages a second that either API lets in; the burst is half of it."""
 
@@ -123,6 +129,11 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
                 f"session_concurrency_max {self.session_concurrency_max}: from 2 to 1,000",
             ),
             (
+                self.session_concurrency_reserved is not None
+                and self.session_concurrency_reserved < self.session_concurrency_max,
+                "session_concurrency_reserved: less than session_concurrency_max",
+            ),
+            (
                 not 10 <= self.requests_per_second_max <= 10_000,
                 f"requests_per_second_max {self.requests_per_second_max}: from 10 to 10,000",
             ),
@@ -142,10 +153,13 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         return Path(self.functions).resolve()
 
 
-def settings_from_context(context: Mapping[str, object] | None) -> DeploymentSettings:
-    """The settings in a context value.
+def settings_from_context(context: Mapping[str, object] | str | None) -> DeploymentSettings:
+    """The settings in a context value; `-c` of the CDK's command line hands them over as JSON text.
 
     Raises:
-        ValueError: an unknown name, a value of the wrong type, or one that the settings refuse.
+        ValueError: no JSON, an unknown name, a value of the wrong type, or one that the settings
+            refuse.
     """
+    if isinstance(context, str):
+        return msgspec.json.decode(context, type=DeploymentSettings)
     return msgspec.convert(dict(context or {}), DeploymentSettings)
