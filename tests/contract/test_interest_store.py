@@ -16,17 +16,19 @@ from syncline.index.key_encoding import encode_value, values_range
 from syncline.index.key_range import KeyRange
 from syncline.ports import InterestStore
 from syncline.values.value import Value
-from tests.contract.interest_backends import INTEREST, OpenInterest
+from tests.contract.interest_backends import INTEREST, InterestBackend
 
 TABLE = 10_001
 EVERY_ADAPTER = pytest.mark.parametrize("backend", INTEREST.values(), ids=INTEREST.keys())
 
 
-def with_store(backend: OpenInterest, scenario: Callable[[InterestStore], Awaitable[None]]) -> None:
+def with_store(
+    backend: InterestBackend, scenario: Callable[[InterestStore], Awaitable[None]]
+) -> None:
     """Run a scenario on an empty store."""
 
     async def run() -> None:
-        async with backend() as store:
+        async with backend.open() as store:
             await scenario(store)
 
     asyncio.run(run())
@@ -129,30 +131,35 @@ STEPS = st.lists(
 
 
 @EVERY_ADAPTER
-@settings(max_examples=60)
-@given(STEPS)
-def test_no_interest_is_missed_and_none_is_made_up(backend, steps):
-    async def scenario(store: InterestStore) -> None:
-        present: dict[str, list[KeyRange]] = {}
-        ever: dict[str, list[KeyRange]] = {}
+def test_no_interest_is_missed_and_none_is_made_up(backend):
+    @settings(max_examples=backend.examples, deadline=None)
+    @given(STEPS)
+    def holds(steps):
+        with_store(backend, lambda store: follow(store, steps))
 
-        def holding(interests: dict[str, list[KeyRange]], keys: list[bytes]) -> set[str]:
-            return {
-                query
-                for query, ranges in interests.items()
-                if any(each in one for one in ranges for each in keys)
-            }
+    holds()
 
-        for who, argument in steps:
-            if who == "match":
-                found = set(await store.match(argument))
-                assert holding(present, argument) <= found <= holding(ever, argument)
-            elif argument is None:
-                store.unregister(who)
-                present.pop(who, None)
-            else:
-                await store.register(who, argument)
-                present[who] = argument
-                ever.setdefault(who, []).extend(argument)
 
-    with_store(backend, scenario)
+async def follow(store: InterestStore, steps) -> None:
+    """Take the steps, and check each answer."""
+    present: dict[str, list[KeyRange]] = {}
+    ever: dict[str, list[KeyRange]] = {}
+
+    def holding(interests: dict[str, list[KeyRange]], keys: list[bytes]) -> set[str]:
+        return {
+            query
+            for query, ranges in interests.items()
+            if any(each in one for one in ranges for each in keys)
+        }
+
+    for who, argument in steps:
+        if who == "match":
+            found = set(await store.match(argument))
+            assert holding(present, argument) <= found <= holding(ever, argument)
+        elif argument is None:
+            store.unregister(who)
+            present.pop(who, None)
+        else:
+            await store.register(who, argument)
+            present[who] = argument
+            ever.setdefault(who, []).extend(argument)

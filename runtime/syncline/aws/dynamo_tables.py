@@ -16,12 +16,6 @@ from syncline.aws.dynamo_retries import ANSWER_SECONDS_MAX, CONNECT_SECONDS_MAX,
 ITEM_BYTES_MAX: Final = 384 * 1024
 """Content of one item: DynamoDB takes 400 KB with names and keys (aws-facts.md 4.1)."""
 
-BATCH_ITEMS_MAX: Final = 25
-"""Writes in one BatchWriteItem (aws-facts.md 4.1)."""
-
-PARALLEL_CALLS: Final = 8
-"""Calls of one operation in flight at once; ours, below the ten connections of a client's pool."""
-
 CONNECTION_SECONDS: Final = 2 * 3600 + 600
 """How long what belongs to a connection is kept: the 2 h that API Gateway lets one live
 (aws-facts.md 1.1), and ten minutes for clocks and what is still queued."""
