@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
-from typing import Final
+from typing import Final, cast
 
 from pynamodb.exceptions import DoesNotExist, UpdateError
 from pynamodb.expressions.condition import Condition
@@ -238,5 +238,5 @@ def _expiry() -> int:
 
 
 def _is_due(item: SessionItem, now_ms: int) -> bool:
-    due: float | None = item.due
+    due = cast("float | None", item.due)
     return due is not None and due <= now_ms
