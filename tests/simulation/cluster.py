@@ -8,7 +8,6 @@ every pause point and come back; the log's database crashes and loses what it ha
 import asyncio
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,15 +22,18 @@ from syncline.drivers.authentication import Authenticator, identity_attributes
 from syncline.drivers.engine import Engine
 from syncline.drivers.follower import FollowedDocuments, Follower
 from syncline.drivers.inline_runner import InlineRunner
+from syncline.drivers.marked_log import MarkedLog
 from syncline.drivers.matcher import Matcher
 from syncline.drivers.sessions import Sessions
 from syncline.drivers.stored_session import StoredSessions
-from syncline.errors import UnavailableError
+from syncline.drivers.upkeep import Upkeep
+from syncline.errors import DeveloperError, UnavailableError
 from syncline.ports import BundleSpec, FunctionCall, FunctionOutcome, SnapshotReads
 from syncline.simulated.channel import HINTS, STREAM, Channel
 from syncline.simulated.event_loop import Process
 from syncline.simulated.gateway import MemoryCursor, MemorySessionStore, SimulatedGateway
 from syncline.simulated.interest import SimulatedInterest
+from syncline.simulated.marker import MemoryMarker
 from syncline.simulated.memory_log import FAULTS, MemoryLog
 from syncline.simulated.session_queue import SessionQueue
 from syncline.simulated.world import FaultPlan, Node, VirtualClock, World
@@ -217,6 +219,11 @@ class Cluster:
         self.gateway = SimulatedGateway(world, self.queue)
         self._store = MemorySessionStore(world, is_careless=CARELESS_STORE in switched_off)
         self._cursor = MemoryCursor(world)
+        self._marker = MemoryMarker(
+            world,
+            applied=self.view.position,
+            matched=lambda: self._cursor.position,
+        )
         self._authenticator = AcceptingAuthenticator("simulated", bytes(32))
         self._skews = world.random("clock skews")
         self.machines = [Machine(f"node{number}") for number in range(nodes)]
@@ -240,9 +247,10 @@ class Cluster:
     async def _boot(self, machine: Machine) -> None:
         world = self.world
         loaded = functions()
+        log = MarkedLog(self.log, self._marker, hint=lambda _: self._tell_all())
         engine = Engine(
             name=machine.name,
-            log=self.log,
+            log=log,
             documents=FollowedDocuments(SharedView(self.view)),
             others_apply=True,
             # One node as a process that commits much does it, the others as Lambdas do.
@@ -264,46 +272,52 @@ class Cluster:
             entropy=world.entropy,
             limits=SessionLimits(idle_ms=None, frame_bytes=128 * 1024),
         )
-        matcher = Matcher(
-            self.log, interest=self._interest, cursor=self._cursor, wakeups=self.queue
+        upkeep = Upkeep(
+            self.log,
+            follower=Follower(self.log, SharedView(self.view)),
+            matcher=Matcher(
+                self.log, interest=self._interest, cursor=self._cursor, wakeups=self.queue
+            ),
+            marker=self._marker,
+            clock=VirtualClock(world.loop, 0),
+            # Marks are closed all the time, so that somebody always commits meanwhile.
+            quiet_ns=0,
         )
-        follower = Follower(self.log, SharedView(self.view))
         hinted = asyncio.Event()
         machine.hints = Channel(
             world, "hints", HINTS, to=machine.process, receive=lambda _: hinted.set()
         )
         machine.sessions = Sessions(engine, self._authenticator)
-        engine.on_matched(lambda: self._tell_others(machine))
         machine.engine = engine
         machine.is_hinted = hinted
         run = asyncio.get_running_loop().create_task
-        run(self._follow(engine, follower, matcher, hinted))
+        run(self._follow(engine, upkeep, hinted))
         run(self._tick_direct(machine.sessions))
         for _ in range(WORKERS):
             run(self._work(stored))
 
-    def _tell_others(self, machine: Machine) -> None:
+    async def _tell_all(self) -> None:
         """Hint at new commits; whoever hears it looks at the log himself."""
-        if machine.is_hinted is not None:
-            machine.is_hinted.set()
-        for other in self.machines:
-            if other is not machine and other.hints is not None:
-                other.hints.send(None)
+        for machine in self.machines:
+            if machine.hints is not None:
+                machine.hints.send(None)
 
-    async def _follow(
-        self, engine: Engine, follower: Follower, matcher: Matcher, hinted: asyncio.Event
-    ) -> None:
+    async def _follow(self, engine: Engine, upkeep: Upkeep, hinted: asyncio.Event) -> None:
+        """What hints ask for, and now and then what is left; followers die between any steps."""
         while True:
+            is_sweep = False
             try:
                 async with asyncio.timeout(SWEEP_SECONDS):
                     await hinted.wait()
             except TimeoutError:
-                pass
+                is_sweep = True
             hinted.clear()
             await engine.committer.follow()
             try:
-                await follower.catch_up()
-                await matcher.catch_up()
+                if is_sweep:
+                    await upkeep.sweep()
+                else:
+                    await upkeep.catch_up()
             except UnavailableError:
                 continue
 
@@ -470,6 +484,11 @@ def _cut_all(machine: Machine) -> None:
 
 
 async def _push(engine: Engine, folder: Path) -> None:
-    """A push may be interrupted, also after nobody waits for it any more."""
-    with suppress(UnavailableError):
+    """A push may be interrupted, or overtaken once nobody waits for it any more."""
+    try:
         await engine.push(folder)
+    except UnavailableError:
+        pass
+    except DeveloperError as error:
+        if error.code != "PushOvertaken":
+            raise

@@ -34,6 +34,8 @@ REQUIRED = (
     "impersonated",
     "lose at gateway post",
     "lose at hints",
+    "marker: clean",
+    "marker: cleared",
     "pruned",
     "reorder at gateway in",
     "reorder at hints",
@@ -89,6 +91,7 @@ def test_a_seed_gives_the_same_world_again():
         pytest.param({"exclusive"}, id="the expected head of a pipelined batch"),
         pytest.param({"interest"}, id="interest before validate"),
         pytest.param({"one sender"}, id="one sender"),
+        pytest.param({"marks"}, id="marks are closed under the head lock"),
     ],
 )
 def test_a_rule_that_is_switched_off_is_noticed(rules: set[str]):

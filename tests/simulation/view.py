@@ -20,6 +20,10 @@ class Generations:
         self.world = world
         self.newest = MemoryDocuments()
 
+    async def position(self) -> Position:
+        """The commit up to which everything has been applied to the newest one."""
+        return await self.newest.position()
+
     async def rebuild(self, loaded: Loaded, commits: Sequence[Commit]) -> None:
         """Build a new generation beside the old one, from snapshot and tail, and switch to it."""
         generation = MemoryDocuments()

@@ -21,13 +21,21 @@ class Upkeep:
     """One deployment's."""
 
     def __init__(
-        self, log: Log, *, follower: Follower, matcher: Matcher, marker: Marker, clock: Clock
+        self,
+        log: Log,
+        *,
+        follower: Follower,
+        matcher: Matcher,
+        marker: Marker,
+        clock: Clock,
+        quiet_ns: int = QUIET_NS,
     ) -> None:
         self._log = log
         self._follower = follower
         self._matcher = matcher
         self._marker = marker
         self._clock = clock
+        self._quiet_ns = quiet_ns
 
     async def catch_up(self) -> Position:
         """Apply what is durable, wake whom it touches; returns how far the view has come.
@@ -48,7 +56,7 @@ class Upkeep:
             return True
         applied = await self.catch_up()
         await self._keep_short(applied.ts)
-        if self._clock.now_ns() - applied.ts < QUIET_NS:
+        if self._clock.now_ns() - applied.ts < self._quiet_ns:
             return False
         # Under the lock that orders appends: none with this mark follows the head it returns.
         head = await self._log.close_mark(mark)

@@ -166,15 +166,15 @@ class MemoryCursor:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._position = Position(0, 0)
+        self.position = Position(0, 0)
 
     async def load(self) -> Position:
         """The stored position."""
         await self._world.pause("cursor: load")
-        return self._position
+        return self.position
 
     async def advance(self, position: Position) -> None:
         """Move forward."""
         await self._world.pause("cursor: advance")
-        if position.ts > self._position.ts:
-            self._position = position
+        if position.ts > self.position.ts:
+            self.position = position
