@@ -36,6 +36,10 @@ def take_message(step: Step, message: ClientMessage, text: str) -> None:
         ProtocolError: with the text of the FatalError that answers it.
     """
     match message:
+        case Mutation() | Action() if _is_ahead(step, message.request_id):
+            held = step.state.held.requests
+            if message.request_id not in held:
+                _hold_ahead(step, held, message.request_id, text)
         case Mutation():
             _take_mutation(step, message)
         case Action():
@@ -108,6 +112,14 @@ def _take_action(step: Step, message: Action) -> None:
             state.identity.is_admin,
         )
     )
+
+
+def _is_ahead(step: Step, request_id: int) -> bool:
+    """Whether an earlier request is still to come."""
+    state = step.state
+    if not step.limits.orders_requests or state.connection_count > 0:
+        return False
+    return request_id > state.requests.seen_from_zero
 
 
 def _accept_request(step: Step, message: Mutation | Action) -> bool:
@@ -195,7 +207,7 @@ def take_held(step: Step) -> None:
         if state.phase is Phase.CLOSED:
             return
     held = state.held
-    if not held.query_sets and not held.authentications:
+    if not held.query_sets and not held.authentications and not held.requests:
         held.since_ms = None
 
 
@@ -212,6 +224,8 @@ def _next_held(step: Step) -> str | None:
         step.enter(Phase.REORDERING)
     if state.phase is Phase.REORDERING:
         return _take_missing(step)
+    if text := held.requests.pop(state.requests.seen_from_zero, None):
+        return text
     return held.inbox.pop(0) if held.inbox else None
 
 

@@ -47,6 +47,11 @@ class Requests(msgspec.Struct):
             self.seen_to.insert(at, request_id + 1)
 
     @property
+    def seen_from_zero(self) -> int:
+        """The first id from 0 up that was not seen."""
+        return self.seen_to[0] if self.seen_from and self.seen_from[0] == 0 else 0
+
+    @property
     def seen_runs(self) -> int:
         """How many runs of ids are remembered: what a client with odd ids costs."""
         return len(self.seen_from)

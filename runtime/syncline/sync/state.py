@@ -28,6 +28,9 @@ class SessionLimits(msgspec.Struct, frozen=True):
     held_messages: int = 1_000
     held_characters: int = 2 * CLIENT_MESSAGE_BYTES_MAX
     """Room for two of the largest messages; more close the connection."""
+    orders_requests: bool = False
+    """The transport may swap messages: requests of a new session are taken in the order of their
+    ids, which clients count up from 0. What a client repeats when it comes back has gaps."""
     held_ms: int = 10_000
     """So long an early message waits for an earlier one that is missing."""
     idle_ms: int | None = 120_000
@@ -55,6 +58,8 @@ class Held(msgspec.Struct):
     query_sets: dict[int, str] = {}
     authentications: dict[int, str] = {}
     """By their base versions, which are ahead of ours."""
+    requests: dict[int, str] = {}
+    """By their request ids, where the transport may swap messages."""
     characters: int = 0
     """The length of all of them."""
     since_ms: int | None = None
@@ -63,7 +68,8 @@ class Held(msgspec.Struct):
     @property
     def count(self) -> int:
         """How many messages are held."""
-        return len(self.inbox) + len(self.query_sets) + len(self.authentications)
+        ahead = len(self.query_sets) + len(self.authentications) + len(self.requests)
+        return len(self.inbox) + ahead
 
 
 class SessionState(msgspec.Struct):

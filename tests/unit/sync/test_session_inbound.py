@@ -4,11 +4,14 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from syncline.sync.phases import HANDLING, MOVES, Handling, Phase
 from syncline.sync.session import (
     CallResult,
     Close,
+    Effect,
     RunAction,
     RunMutation,
     Session,
@@ -409,3 +412,39 @@ def test_input_that_is_no_message_is_fatal():
     assert frame["error"].startswith("Received Invalid JSON on websocket: ")
     assert effects[-1] == Close(None, "")
     assert session.receive("{", START_MS) == []
+
+
+def ran(effects: list[Effect]) -> list[int]:
+    return [each.request_id for each in effects if isinstance(each, RunMutation | RunAction)]
+
+
+SWAPPING = SessionLimits(orders_requests=True)
+
+
+@given(st.permutations(range(5)))
+def test_requests_of_a_new_session_run_in_the_order_of_their_ids(order: list[int]):
+    conversation = Conversation(limits=SWAPPING)
+    begun: list[int] = []
+    for request_id in order:
+        twin = Session.decode_state(conversation.session.encode_state(), limits=SWAPPING)
+        conversation.session = twin
+        act = conversation.acts if request_id % 2 else conversation.mutates
+        begun += ran(act(request_id))
+    while running := conversation.session.running_mutation:
+        begun += ran(conversation.finished(running.request_id, 1))
+    assert [each for each in begun if each % 2 == 0] == [0, 2, 4]
+    assert [each for each in begun if each % 2] == [1, 3]
+    assert conversation.session._state.held.count == 0
+    assert conversation.session._state.held.since_ms is None
+
+
+def test_a_request_whose_predecessor_never_comes_ends_the_connection():
+    conversation = Conversation(limits=SWAPPING)
+    assert conversation.mutates(1) == []
+    assert conversation.session.tick(START_MS + 10_000) == [Close(1011, "EarlierMessageMissing")]
+
+
+def test_what_a_client_repeats_after_a_reconnect_has_gaps():
+    conversation = Conversation(limits=SWAPPING, connect=False)
+    conversation.connects(connectionCount=1)
+    assert ran(conversation.mutates(7)) == [7]
