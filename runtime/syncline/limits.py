@@ -105,6 +105,11 @@ REQUEST_RECORD_DAYS = 14
 """Days that outcomes stay recorded under their request ids. [C] 1.7: the reference's retention"""
 FOLD_COMMITS_MAX = 2000
 """Commits folded in one step. [S] a few tens of milliseconds in Postgres"""
+BATCH_AGE_SECONDS_MAX = 600
+"""Seconds within which what was read of the log may still be written to a view. [S] protocols.md
+rule 13"""
+TOMBSTONE_SECONDS = 1800
+"""Seconds that a deleted entry leaves a mark in a view. [S] protocols.md rule 13"""
 
 # Queries
 OBSERVED_TIME_SHARED_SECONDS = 5

@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from syncline.aws.control import Control
+from syncline.aws.dynamo_documents import DynamoDocuments
 from syncline.commit.record import Commit, DocumentChange
 from syncline.index.index_definition import index_id
 from syncline.index.key_encoding import encode_value, prefix_successor
 from syncline.local.memory_documents import MemoryDocuments
 from syncline.ports import Documents, RangeRead, StoredPage, StoredRow
 from syncline.values.value import Value
+from tests.contract.moto_tables import create_table, moto_table
 
 TABLE = 10_001
 
@@ -21,7 +24,19 @@ async def memory_documents() -> AsyncIterator[Documents]:
     yield MemoryDocuments()
 
 
-DOCUMENTS: dict[str, OpenDocuments] = {"memory": memory_documents}
+DOCUMENTS_KEYS = {"p": "B", "k": "B"}
+"""Key attributes of the documents table and their types."""
+
+
+@asynccontextmanager
+async def dynamo_documents() -> AsyncIterator[Documents]:
+    """On moto; tombstones may go at once."""
+    with moto_table("documents", DOCUMENTS_KEYS):
+        create_table("control", {"name": "S"})
+        yield DynamoDocuments("documents", Control("control"), tombstone_seconds=0)
+
+
+DOCUMENTS: dict[str, OpenDocuments] = {"memory": memory_documents, "dynamodb": dynamo_documents}
 """Every adapter by name: a new one is added here."""
 
 
