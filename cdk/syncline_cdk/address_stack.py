@@ -78,6 +78,8 @@ class AddressStack(Stack):
         rewrite = cloudfront.Function(
             self,
             "ViewerRequest",
+            # Without it, deployments of one account would have the same one.
+            function_name=f"{settings.deployment}-viewer-request",
             code=cloudfront.FunctionCode.from_inline(viewer_function_code()),
             runtime=cloudfront.FunctionRuntime.JS_2_0,
             comment="Leads /api/<version>/sync to the WebSocket API",

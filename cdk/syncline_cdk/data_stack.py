@@ -1,6 +1,6 @@
 """What must outlive every other stack: key, database, tables, bucket and the admin secret."""
 
-from aws_cdk import CfnOutput, Duration, Environment, RemovalPolicy, Stack
+from aws_cdk import CfnOutput, Duration, Environment, Fn, RemovalPolicy, Stack
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
@@ -62,3 +62,8 @@ class DataStack(Stack):
             ),
         )
         CfnOutput(self, "AdminSecretArn", value=self.admin_secret.secret_arn)
+
+    @property
+    def availability_zones(self) -> list[str]:
+        """Zones by number and not by name, for which synthesis would have to ask the account."""
+        return [Fn.select(0, Fn.get_azs()), Fn.select(1, Fn.get_azs())]

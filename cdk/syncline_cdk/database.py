@@ -1,6 +1,6 @@
 """The log's database: Aurora PostgreSQL that pauses when idle, in a network of its own."""
 
-from aws_cdk import ArnFormat, Aws, Duration, Fn, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, Aws, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -55,8 +55,7 @@ class Database(Construct):
         network = ec2.Vpc(
             self,
             "Network",
-            # By number and not by name: synthesis asks no account for the names.
-            availability_zones=[Fn.select(0, Fn.get_azs()), Fn.select(1, Fn.get_azs())],
+            max_azs=2,
             nat_gateways=1 if self.is_direct else 0,
             restrict_default_security_group=False,
             subnet_configuration=[database, *outward] if self.is_direct else [database],

@@ -30,12 +30,14 @@ class Surroundings:
 
 
 _READ_ITEMS: Final = ("BatchGetItem", "GetItem", "Query")
-_WRITE_KEYS: Final = ("kms:Decrypt", "kms:GenerateDataKey")
+_ENCRYPTING: Final = frozenset(("dynamodb", "s3", "secretsmanager", "sqs"))
+"""Services that use the key in the name of who calls them."""
 
 
 def statements_of(name: str, around: Surroundings) -> Sequence[iam.PolicyStatement]:
     """The policy of the function's role, without its log group and tracing."""
-    return _STATEMENTS[name](around)
+    own = _STATEMENTS[name](around)
+    return [*own, _key(around, own)]
 
 
 def _allow(sid: str, actions: Sequence[str], *resources: str) -> iam.PolicyStatement:
@@ -46,16 +48,19 @@ def _table(sid: str, arn: str, *operations: str) -> iam.PolicyStatement:
     return _allow(sid, [f"dynamodb:{operation}" for operation in sorted(operations)], arn)
 
 
-def _key(around: Surroundings, *services: str) -> iam.PolicyStatement:
-    """The key, only through these services and Lambda, which opens the environment with it."""
-    through = sorted({"lambda", *services})
+def _key(around: Surroundings, own: Sequence[iam.PolicyStatement]) -> iam.PolicyStatement:
+    """The key, only through the services used and Lambda, which opens the environment with it."""
+    used = {action.partition(":")[0] for statement in own for action in statement.actions}
     return iam.PolicyStatement(
         sid="Key",
-        actions=list(_WRITE_KEYS),
+        actions=["kms:Decrypt", "kms:GenerateDataKey"],
         resources=[around.data.encryption.arn],
         conditions={
             "StringEquals": {
-                "kms:ViaService": [f"{service}.{Aws.REGION}.amazonaws.com" for service in through]
+                "kms:ViaService": [
+                    f"{service}.{Aws.REGION}.amazonaws.com"
+                    for service in ("lambda", *sorted(used & _ENCRYPTING))
+                ]
             }
         },
     )
@@ -95,7 +100,7 @@ def _executor(around: Surroundings) -> list[iam.PolicyStatement]:
 
 
 def _connection(around: Surroundings) -> list[iam.PolicyStatement]:
-    return [_send("Lane", around.queues.session.queue_arn), _key(around, "sqs")]
+    return [_send("Lane", around.queues.session.queue_arn)]
 
 
 def _session(around: Surroundings) -> list[iam.PolicyStatement]:
@@ -115,7 +120,6 @@ def _session(around: Surroundings) -> list[iam.PolicyStatement]:
             around.address.connections_arn("DELETE"),
             around.address.connections_arn("POST"),
         ),
-        _key(around, "dynamodb", "s3", "secretsmanager", "sqs"),
     ]
 
 
@@ -132,7 +136,6 @@ def _follower(around: Surroundings) -> list[iam.PolicyStatement]:
         *around.data.database.statements(),
         _send("LaneAndAgain", queues.session.queue_arn, queues.follower.queue_arn),
         _consume(queues.follower.queue_arn),
-        _key(around, "dynamodb", "secretsmanager", "sqs"),
     ]
 
 
@@ -143,7 +146,6 @@ def _http(around: Surroundings) -> list[iam.PolicyStatement]:
         _objects("Bundles", around, [BUNDLE_PREFIX], "GetObject", "PutObject"),
         _objects("Files", around, [EXPORT_PREFIX, IMPORT_PREFIX], "GetObject", "PutObject"),
         _admin_secret(around),
-        _key(around, "dynamodb", "s3", "secretsmanager", "sqs"),
     ]
 
 
@@ -152,7 +154,6 @@ def _sweeper(around: Surroundings) -> list[iam.PolicyStatement]:
     return [
         _table("Marker", around.data.tables.control.table_arn, "GetItem"),
         _send("TicksAndFollower", queues.follower.queue_arn, queues.tick.queue_arn),
-        _key(around, "dynamodb", "sqs"),
     ]
 
 
@@ -162,7 +163,6 @@ def _ticker(around: Surroundings) -> list[iam.PolicyStatement]:
         _table("Sessions", around.data.tables.sessions.table_arn, "Scan"),
         _send("Lane", queues.session.queue_arn),
         _consume(queues.tick.queue_arn),
-        _key(around, "dynamodb", "sqs"),
     ]
 
 
@@ -172,7 +172,6 @@ def _push(around: Surroundings) -> list[iam.PolicyStatement]:
         *around.data.database.owner_statements(),
         _objects("Bundles", around, [BUNDLE_PREFIX], "GetObject", "PutObject"),
         _allow("Functions", ["s3:GetObject"], around.functions_asset_arn),
-        _key(around, "dynamodb", "s3", "secretsmanager", "sqs"),
     ]
 
 
