@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev check test clients browser bench clean
+.PHONY: help install dev check test synth clients browser bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,10 +41,15 @@ browser: install ## find Chromium, or install it from Debian's packages as root
 
 test: check clients browser ## check, then every test
 	PYTHONHASHSEED=0 $(BIN)/pytest -n $(WORKERS) --dist worksteal tests --ignore=tests/architecture
+	$(BIN)/pytest infra_tests
+
+synth: install ## write the CloudFormation templates to cdk.out, judged by cdk-nag and cfn-lint
+	$(BIN)/python cdk/app.py
+	$(BIN)/cfn-lint --non-zero-exit-code error --ignore-checks W -- cdk.out/*.template.json
 
 bench: install clients ## measure; see docs/performance.md
 	$(BIN)/python -m benchmarks
 
 clean: ## remove the environment and everything built
-	rm -rf .venv dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv dist build cdk.out .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	rm -rf tests/clients/node_modules examples/*/node_modules

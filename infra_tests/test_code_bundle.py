@@ -85,13 +85,17 @@ def test_neither_the_cdk_nor_what_is_local_only_is_deployed(deployed: Path):
     }
 
 
-def test_the_synthesised_code_is_what_was_built(default: Assembly, running: Path):
+def test_the_synthesised_code_is_a_finished_build_for_this_machine(default: Assembly):
     (asset,) = {
         default.text("Compute", function.properties["Code"]["S3Key"])
         for _, function in default.functions()
     }
     folder = default.folder / f"asset.{asset.removesuffix('.zip')}"
-    assert _digests(folder) == _digests(running)
+    assert json.loads((folder / "code.json").read_text()) == RUNNING._asdict()
+    # The newest first; an older one only where somebody edits the package during the tests.
+    builds = sorted((PROJECT / BUILDS).glob("[!.]*"), key=lambda path: -path.stat().st_mtime)
+    digests = _digests(folder)
+    assert any(_digests(build) == digests for build in builds)
 
 
 def test_the_bundle_runs_without_anything_else_installed(running: Path):

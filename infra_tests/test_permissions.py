@@ -42,7 +42,7 @@ PATTERNS = {
         for prefix in ("bundles", "imports", "exports")
     },
     "sweeper": set(),
-    "ticker": set(),
+    "ticker": {_connections("POST")},
     "push": {(f"s3:{operation}Object", f"{BUCKET}/bundles/*") for operation in ("Get", "Put")},
 }
 IN_NETWORK = {"session", "follower", "http"}
@@ -120,15 +120,25 @@ def _with(assembly: Assembly, action: str, resource: str) -> set[str]:
     return {name for name in FUNCTIONS if (action, resource) in assembly.allowed(name)}
 
 
-def test_only_the_follower_writes_documents(assembly: Assembly):
+def test_no_function_that_runs_code_for_clients_writes_documents(assembly: Assembly):
     writers = set().union(*(_with(assembly, action, DOCUMENTS) for action in WRITES))
-    assert writers == {"follower"}
+    assert writers == {"follower", "push"}
     assert _with(assembly, "dynamodb:Query", DOCUMENTS) == {"follower", "http", "push", "session"}
 
 
 def test_only_the_session_writes_sessions_and_interest(assembly: Assembly):
     for table in (SESSIONS, INTEREST):
         assert set().union(*(_with(assembly, action, table) for action in WRITES)) == {"session"}
+
+
+def test_connections_are_closed_by_their_session_and_pinged_by_the_ticker(assembly: Assembly):
+    reached = {
+        (name, resource.split("/live/")[1].partition("/")[0])
+        for name in FUNCTIONS
+        for action, resource in assembly.allowed(name)
+        if action == "execute-api:ManageConnections"
+    }
+    assert reached == {("session", "DELETE"), ("session", "POST"), ("ticker", "POST")}
 
 
 def test_tables_are_read_one_by_one_except_where_a_pass_is_the_job(assembly: Assembly):
@@ -138,7 +148,20 @@ def test_tables_are_read_one_by_one_except_where_a_pass_is_the_job(assembly: Ass
         for action, resource in assembly.allowed(name)
         if action == "dynamodb:Scan"
     }
-    assert scans == {("ticker", SESSIONS), ("follower", INTEREST)}
+    assert scans == {
+        *(("ticker", SESSIONS), ("sweeper", SESSIONS)),
+        *(("follower", INTEREST), ("push", INTEREST)),
+    }
+
+
+def test_the_push_looks_at_no_stack_but_its_own(assembly: Assembly):
+    stacks = {
+        (name, resource)
+        for name in FUNCTIONS
+        for action, resource in assembly.allowed(name)
+        if action.startswith("cloudformation:")
+    }
+    assert stacks == {("push", "<AWS::StackId>")}
 
 
 def test_the_admin_secret_is_read_by_those_who_check_admin_keys(assembly: Assembly):

@@ -1,5 +1,6 @@
 """Settings, what each changes in the templates, and the environment that handlers read."""
 
+import ast
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -334,3 +335,11 @@ def test_snapshots_of_a_python_that_has_none_are_refused(tmp_path: Path):
     settings = DeploymentSettings(code="lambda", python="3.11", snap_start=True)
     with pytest.raises(ValueError, match=r"snap_start needs Python 3\.12"):
         Deployment(App(), "Refused", settings=settings, code=tmp_path)
+
+
+def test_every_function_s_handler_is_there_and_no_other():
+    folder = Path(syncline.aws.__path__[0]) / "handlers"
+    handlers = {path.stem: ast.parse(path.read_text()) for path in folder.glob("[!_]*.py")}
+    assert handlers.keys() == FUNCTIONS.keys()
+    for name, module in handlers.items():
+        assert "handler" in {getattr(node, "name", "") for node in module.body}, name

@@ -10,6 +10,7 @@ from pynamodb.models import Model
 
 import syncline.aws
 from infra_tests.assembly import Assembly, Resource
+from syncline_cdk.tables import TABLE_SHAPES
 
 KEY = "<Data/Encryption/Key.Arn>"
 
@@ -179,6 +180,7 @@ TABLE_OF_MODULE = {
     "session_table": "Sessions",
     "interest_table": "Interest",
     "control": "Control",
+    "rebuild_progress": "Control",
 }
 
 
@@ -225,4 +227,8 @@ def test_a_table_has_the_keys_and_the_expiry_of_its_models(
     expiry = table.properties.get("TimeToLiveSpecification", {}).get("AttributeName")
     names = {attribute.attr_name for attribute in model.get_attributes().values()}
     assert expiry is None or expiry in names
-    assert (expiry is None) == (module == "control")
+    assert (expiry is None) == (TABLE_OF_MODULE[module] == "Control")
+
+
+def test_every_table_has_a_model():
+    assert {TABLE_OF_MODULE[module] for module, _ in MODELS} == set(TABLE_SHAPES)

@@ -19,7 +19,7 @@ OBJECTS: Final = {
 }
 """Below which prefixes of the bucket a function may touch any object."""
 
-CONNECTIONS: Final = {"session": ("DELETE", "POST")}
+CONNECTIONS: Final = {"session": ("DELETE", "POST"), "ticker": ("POST",)}
 """What a function may do to any open connection."""
 
 

@@ -1,7 +1,8 @@
 """What each function may do: written by hand, one role per function, no wildcard action.
 
-Rule of thumb of architecture.md: executors (session, http, push) read the view and write the log;
-only the follower writes documents.
+Rule of thumb of architecture.md: those that run users' functions for clients (session, http) read
+the view and write the log; documents are written by the follower, and by the push, which fills new
+indexes and brings the view to its own commit.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +30,7 @@ class Surroundings:
     """The object in the bootstrap bucket that holds the functions to push."""
 
 
-_READ_ITEMS: Final = ("BatchGetItem", "GetItem", "Query")
+_READ_ITEMS: Final = ("GetItem", "Query")
 _ENCRYPTING: Final = frozenset(("dynamodb", "s3", "secretsmanager", "sqs"))
 """Services that use the key in the name of who calls them."""
 
@@ -70,10 +71,10 @@ def _send(sid: str, *arns: str) -> iam.PolicyStatement:
     return _allow(sid, ["sqs:SendMessage"], *arns)
 
 
-def _consume(arn: str) -> iam.PolicyStatement:
-    """What Lambda's poller needs, and giving a message back at once."""
-    actions = "ChangeMessageVisibility DeleteMessage GetQueueAttributes ReceiveMessage".split()
-    return _allow("Messages", [f"sqs:{action}" for action in actions], arn)
+def _consume(arn: str, *more: str) -> iam.PolicyStatement:
+    """What Lambda's poller needs."""
+    operations = sorted(("DeleteMessage", "GetQueueAttributes", "ReceiveMessage", *more))
+    return _allow("Messages", [f"sqs:{operation}" for operation in operations], arn)
 
 
 def _objects(
@@ -88,14 +89,45 @@ def _admin_secret(around: Surroundings) -> iam.PolicyStatement:
     return _allow("AdminSecret", ["secretsmanager:GetSecretValue"], arn)
 
 
+def _post(around: Surroundings, *methods: str) -> iam.PolicyStatement:
+    """Sending to connections, by POST, and closing them, by DELETE."""
+    arns = [around.address.connections_arn(method) for method in methods]
+    return _allow("Connections", ["execute-api:ManageConnections"], *arns)
+
+
 def _executor(around: Surroundings) -> list[iam.PolicyStatement]:
-    """Running functions: the view is read, the marker set, the follower told."""
+    """Running functions: the view is read, the log written, the follower told."""
+    return [
+        _table("Documents", around.data.tables.documents.table_arn, *_READ_ITEMS),
+        *_committer(around),
+        *around.data.database.statements(),
+    ]
+
+
+def _committer(around: Surroundings) -> list[iam.PolicyStatement]:
+    """Before a commit the marker is set (protocols.md rule 16), after it the follower told."""
+    return [
+        _marker(around),
+        _send("Follower", around.queues.follower.queue_arn),
+        _objects("Bundles", around, [BUNDLE_PREFIX], "GetObject"),
+    ]
+
+
+def _marker(around: Surroundings) -> iam.PolicyStatement:
+    return _table("Marker", around.data.tables.control.table_arn, "GetItem", "UpdateItem")
+
+
+def _applier(around: Surroundings) -> list[iam.PolicyStatement]:
+    """Applying the log to the view, and waking the sessions that it touches."""
     tables = around.data.tables
     return [
-        _table("Documents", tables.documents.table_arn, *_READ_ITEMS),
-        # The marker is set before a commit (protocols.md rule 16).
-        _table("Marker", tables.control.table_arn, "GetItem", "UpdateItem"),
-        _send("Follower", around.queues.follower.queue_arn),
+        _table(
+            "Documents",
+            tables.documents.table_arn,
+            *(*_READ_ITEMS, "DeleteItem", "PutItem", "UpdateItem"),
+        ),
+        _table("Interest", tables.interest.table_arn, "Query", "Scan"),
+        _send("Lanes", around.queues.session.queue_arn),
     ]
 
 
@@ -107,52 +139,40 @@ def _session(around: Surroundings) -> list[iam.PolicyStatement]:
     tables, queues = around.data.tables, around.queues
     return [
         *_executor(around),
-        *around.data.database.statements(),
         _table("Sessions", tables.sessions.table_arn, "GetItem", "PutItem", "UpdateItem"),
         _table("Interest", tables.interest.table_arn, "BatchWriteItem", "Query"),
         _send("Lane", queues.session.queue_arn),
-        _consume(queues.session.queue_arn),
-        _objects("Bundles", around, [BUNDLE_PREFIX], "GetObject"),
+        # What can't be handled is given back at once.
+        _consume(queues.session.queue_arn, "ChangeMessageVisibility"),
         _admin_secret(around),
-        _allow(
-            "Connections",
-            ["execute-api:ManageConnections"],
-            around.address.connections_arn("DELETE"),
-            around.address.connections_arn("POST"),
-        ),
+        _post(around, "DELETE", "POST"),
     ]
 
 
 def _follower(around: Surroundings) -> list[iam.PolicyStatement]:
-    tables, queues = around.data.tables, around.queues
     return [
-        _table(
-            "Documents",
-            tables.documents.table_arn,
-            *(*_READ_ITEMS, "DeleteItem", "PutItem", "UpdateItem"),
-        ),
-        _table("Marker", tables.control.table_arn, "GetItem", "UpdateItem"),
-        _table("Interest", tables.interest.table_arn, "Query", "Scan"),
+        *_applier(around),
+        _marker(around),
         *around.data.database.statements(),
-        _send("LaneAndAgain", queues.session.queue_arn, queues.follower.queue_arn),
-        _consume(queues.follower.queue_arn),
+        _consume(around.queues.follower.queue_arn),
     ]
 
 
 def _http(around: Surroundings) -> list[iam.PolicyStatement]:
     return [
         *_executor(around),
-        *around.data.database.statements(),
-        _objects("Bundles", around, [BUNDLE_PREFIX], "GetObject", "PutObject"),
+        _objects("NewBundles", around, [BUNDLE_PREFIX], "PutObject"),
         _objects("Files", around, [EXPORT_PREFIX, IMPORT_PREFIX], "GetObject", "PutObject"),
         _admin_secret(around),
     ]
 
 
 def _sweeper(around: Surroundings) -> list[iam.PolicyStatement]:
-    queues = around.queues
+    tables, queues = around.data.tables, around.queues
     return [
-        _table("Marker", around.data.tables.control.table_arn, "GetItem"),
+        _table("Marker", tables.control.table_arn, "GetItem"),
+        # Whether anybody is there.
+        _table("Sessions", tables.sessions.table_arn, "Scan"),
         _send("TicksAndFollower", queues.follower.queue_arn, queues.tick.queue_arn),
     ]
 
@@ -163,15 +183,19 @@ def _ticker(around: Surroundings) -> list[iam.PolicyStatement]:
         _table("Sessions", around.data.tables.sessions.table_arn, "Scan"),
         _send("Lane", queues.session.queue_arn),
         _consume(queues.tick.queue_arn),
+        _post(around, "POST"),
     ]
 
 
 def _push(around: Surroundings) -> list[iam.PolicyStatement]:
     return [
-        *_executor(around),
+        *_applier(around),
+        *_committer(around),
         *around.data.database.owner_statements(),
-        _objects("Bundles", around, [BUNDLE_PREFIX], "GetObject", "PutObject"),
+        _objects("NewBundles", around, [BUNDLE_PREFIX], "PutObject"),
         _allow("Functions", ["s3:GetObject"], around.functions_asset_arn),
+        # Whether it is part of a rollback.
+        _allow("OwnStack", ["cloudformation:DescribeStacks"], Aws.STACK_ID),
     ]
 
 
