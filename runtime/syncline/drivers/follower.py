@@ -9,7 +9,7 @@ they take from the tail of the log.
 from collections.abc import Sequence
 from typing import Protocol
 
-from syncline.commit.record import Commit, Position, Reset
+from syncline.commit.record import Commit, Position, Reset, TailReply
 from syncline.errors import UnavailableError
 from syncline.limits import TAIL_REPLY_BYTES_MAX
 from syncline.ports import Documents, Log, RangeRead, StoredPage, StoredRow
@@ -26,20 +26,20 @@ class View(Documents, Protocol):
 class Follower:
     """Applies the log to a view."""
 
-    def __init__(self, log: Log, view: View, *, name: str = "documents") -> None:
-        """`name`: under which the log is told how far the view has come (rule 8)."""
+    def __init__(self, log: Log, view: View) -> None:
         self._log = log
         self._view = view
-        self._name = name
 
-    async def catch_up(self) -> Position:
+    async def catch_up(self, seen: dict[Position, TailReply] | None = None) -> Position:
         """Apply up to the durable head; returns the view's position.
+
+        The first page is put into `seen`, by what it follows.
 
         Raises:
             UnavailableError: the log can't be reached, or "ViewLost": the log no longer has what
                 follows the view's position. Rebuild the view.
         """
-        begin = position = await self._view.position()
+        position = await self._view.position()
         while True:
             reply = await self._log.tail(position, bytes_max=TAIL_REPLY_BYTES_MAX)
             if isinstance(reply, Reset):
@@ -48,13 +48,13 @@ class Follower:
                     f"The log does not have the commit at {position.ts} up to which the view was "
                     "built: it was restored, or pruned too far. Rebuild the view.",
                 )
+            if seen is not None and not seen:
+                seen[position] = reply
             if reply.commits:
                 await self._view.apply(reply.commits)
                 position = Position(reply.commits[-1].ts, reply.commits[-1].nonce)
             if position.ts >= reply.head.ts:
                 break
-        if position != begin:
-            await self._log.report_applied(self._name, position.ts)
         return position
 
 

@@ -7,7 +7,7 @@ between wakes sessions twice, which costs time and nothing else.
 
 from typing import cast
 
-from syncline.commit.record import Position, Reset
+from syncline.commit.record import Position, Reset, TailReply
 from syncline.limits import TAIL_REPLY_BYTES_MAX
 from syncline.ports import InterestStore, Log, MatchCursor, SessionWakeups
 
@@ -26,11 +26,15 @@ class Matcher:
         self._cursor = cursor
         self._wakeups = wakeups
 
-    async def catch_up(self) -> Position:
-        """Match up to the durable head, and say up to where. Raises LogUnavailable."""
-        position = begin = await self._cursor.load()
+    async def catch_up(self, seen: dict[Position, TailReply] | None = None) -> Position:
+        """Match up to the durable head, and say up to where. Raises LogUnavailable.
+
+        `seen`: pages of the tail that were read just now, by what they follow.
+        """
+        position = await self._cursor.load()
         while True:
-            reply = await self._log.tail(position, bytes_max=TAIL_REPLY_BYTES_MAX)
+            reply = seen.pop(position, None) if seen else None
+            reply = reply or await self._log.tail(position, bytes_max=TAIL_REPLY_BYTES_MAX)
             if isinstance(reply, Reset):
                 # What is no longer in the log lies in its snapshot: match everything after that.
                 position = (await self._log.load()).position
@@ -46,9 +50,6 @@ class Matcher:
                 await self._cursor.advance(position)
             if position.ts >= reply.head.ts:
                 break
-        if position != begin:
-            # What has not been matched is not pruned (rule 8).
-            await self._log.report_applied("matched", position.ts)
         return position
 
     async def _match(self, write_keys: set[bytes]) -> None:

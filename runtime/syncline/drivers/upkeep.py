@@ -4,7 +4,7 @@ Run after commits, by hints that may be lost, and by a sweep as long as the mark
 (protocols.md rules 8, 13, 16, 17). Several at once do no harm.
 """
 
-from syncline.commit.record import Position
+from syncline.commit.record import Position, TailReply
 from syncline.drivers.follower import Follower
 from syncline.drivers.matcher import Matcher
 from syncline.limits import FOLD_COMMITS_MAX, HISTORY_DAYS, REQUEST_RECORD_DAYS
@@ -42,9 +42,14 @@ class Upkeep:
 
         Raises UnavailableError: what is left is done by the next one.
         """
-        applied = await self._follower.catch_up()
-        await self._matcher.catch_up()
+        applied, _ = await self._catch_up()
         return applied
+
+    async def _catch_up(self) -> tuple[Position, Position]:
+        # Both mostly stand at the same commit: what one has read serves the other.
+        seen: dict[Position, TailReply] = {}
+        applied = await self._follower.catch_up(seen)
+        return applied, await self._matcher.catch_up(seen)
 
     async def sweep(self) -> bool:
         """Everything that is left to do; True: nothing is, and the marker says so.
@@ -54,7 +59,9 @@ class Upkeep:
         mark = await self._marker.dirty()
         if mark is None:
             return True
-        applied = await self.catch_up()
+        applied, matched = await self._catch_up()
+        await self._log.report_applied("documents", applied.ts)
+        await self._log.report_applied("matched", matched.ts)
         await self._keep_short(applied.ts)
         if self._clock.now_ns() - applied.ts < self._quiet_ns:
             return False
