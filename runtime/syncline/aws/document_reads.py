@@ -77,9 +77,10 @@ class EntryReader:
 
     async def scan(self, generation: int) -> AsyncGenerator[Sequence[StoredRow], None]:
         """Every entry of a generation, tombstones too, in no order."""
-        # The stub knows prefixes of text only.
-        prefix = cast("str", generation_prefix(generation))
-        answers = self._model.scan(DocumentItem.p.startswith(prefix), consistent_read=True)
+        # The library has begins_with for text only.
+        lo, hi = generation_prefix(generation), generation_prefix(generation + 1)
+        wanted = (DocumentItem.p >= lo) & (DocumentItem.p < hi)
+        answers = self._model.scan(wanted, consistent_read=True)
         while (answer := await patiently(partial(_next_answer, answers))) is not None:
             entries = [decode_entry(item) for item in answer if not is_part(item["p"]["B"])]
             at = 0
@@ -96,10 +97,15 @@ class EntryReader:
         while (answer := await patiently(partial(_next_answer, answers))) is not None:
             yield [self._model(item["p"]["B"], item["k"]["B"]) for item in answer]
 
-    async def stored_ts(self, generation: int, key: bytes) -> int | None:
-        """The ts of the row or tombstone at a key; None: there is neither."""
-        page = await self.page(generation, RangeRead(key, key + b"\x00", 1))
-        return page.rows[0].ts if page.rows else None
+    async def items_of_others(
+        self, generation: int
+    ) -> AsyncGenerator[Sequence[DocumentItem], None]:
+        """The keys of everything in other generations, as items that can be deleted."""
+        prefix = generation_prefix(generation)
+        answers = self._model.scan(attributes_to_get=["p", "k"])
+        while (answer := await patiently(partial(_next_answer, answers))) is not None:
+            names = [(item["p"]["B"], item["k"]["B"]) for item in answer]
+            yield [self._model(*name) for name in names if not name[0].startswith(prefix)]
 
     def _query(
         self,

@@ -64,7 +64,7 @@ class DynamoDocuments:
         self._control = control
         self._clock_ns = clock_ns
         self._reader = EntryReader(model)
-        self.writer = EntryWriter(model, clock_ns=clock_ns, tombstone_seconds=tombstone_seconds)
+        self._writer = EntryWriter(model, clock_ns=clock_ns, tombstone_seconds=tombstone_seconds)
         self._tombstones: list[tuple[int, int, int, DocumentItem]] = []
         self._tombstones_seen = 0
         self._generations: WeakKeyDictionary[asyncio.Task[object], int] = WeakKeyDictionary()
@@ -127,7 +127,7 @@ class DynamoDocuments:
         if due[0].previous_ts != state.applied.ts:
             raise _moved(state.applied, due[0])
         rows, superseded = _coalesced(state.generation, due)
-        written = await self.writer.write(state.generation, rows, superseded, age)
+        written = await self._writer.write(state.generation, rows, superseded, age)
         self._remember(written)
         await self._advance(state, due, age)
 
@@ -156,13 +156,13 @@ class DynamoDocuments:
         age = BatchAge(self._clock_ns)
         generation = (await self._control.read()).generation
         newest = {row.key: row for row in sorted(rows, key=lambda row: row.ts)}
-        self._remember(await self.writer.write(generation, list(newest.values()), (), age))
+        self._remember(await self._writer.write(generation, list(newest.values()), (), age))
 
     async def drop_index(self, index_id: bytes) -> None:
         """Remove every entry of one index (its id is never used again)."""
         generation = (await self._control.read()).generation
         async for items in self._reader.items_of_index(generation, index_id):
-            await self.writer.delete(items, BatchAge(self._clock_ns))
+            await self._writer.delete(items, BatchAge(self._clock_ns))
 
     async def collect_tombstones(self, before: int) -> None:
         """Remove tombstones older than `before` whose time of half an hour is over.
@@ -176,7 +176,13 @@ class DynamoDocuments:
             if self._tombstones[0][1] > now:
                 break
             due.append(heapq.heappop(self._tombstones)[3])
-        await self.writer.delete_tombstones(due, BatchAge(self._clock_ns))
+        await self._writer.delete_tombstones(due, BatchAge(self._clock_ns))
+
+    async def remove_all_but(self, generation: int) -> AsyncGenerator[int, None]:
+        """Delete every item of other generations; yields how many, a page of the scan at a time."""
+        async for items in self._reader.items_of_others(generation):
+            await self._writer.delete(items, BatchAge(self._clock_ns))
+            yield len(items)
 
     def _remember(self, tombstones: Sequence[DocumentItem]) -> None:
         for item in tombstones:
