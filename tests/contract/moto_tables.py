@@ -17,11 +17,18 @@ _ENVIRONMENT = {
 @contextmanager
 def moto_table(name: str, keys: Mapping[str, str]) -> Iterator[None]:
     """An empty table while the block runs; `keys`: types by attribute, the partition key first."""
+    with moto_cloud():
+        create_table(name, keys)
+        yield
+
+
+@contextmanager
+def moto_cloud() -> Iterator[None]:
+    """An account with nothing in it while the block runs."""
     before = {variable: os.environ.get(variable) for variable in _ENVIRONMENT}
     os.environ.update(_ENVIRONMENT)
     try:
         with mock_aws():
-            create_table(name, keys)
             yield
     finally:
         for variable, value in before.items():

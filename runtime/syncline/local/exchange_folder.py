@@ -1,12 +1,11 @@
 """Imports, exports and pushed folders as files in the data folder (drivers/exchange_files.py)."""
 
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,100}")
+from syncline.drivers.exchange_files import plain_name
 
 
 class ExchangeFolder:
@@ -23,6 +22,9 @@ class ExchangeFolder:
         partial = parts / f"{number}.partial"
         partial.write_bytes(data)
         partial.rename(parts / str(number))
+
+    def part_address(self, upload: str, number: int) -> None:
+        """None: this folder has no address of its own."""
 
     def join_parts(self, upload: str, numbers: Sequence[int], name: str) -> None:
         """Make the file `name` of the parts; FileNotFoundError: one was never put."""
@@ -51,6 +53,11 @@ class ExchangeFolder:
         place = self._place(name)
         return place if place.is_file() else None
 
+    def address(self, name: str) -> None:
+        """None: see `path`. FileNotFoundError when there is no such file."""
+        if self.path(name) is None:
+            raise FileNotFoundError(name)
+
     def unpack_folder(self, name: str) -> Path:
         """An empty folder of that name."""
         folder = self._place(name)
@@ -63,7 +70,4 @@ class ExchangeFolder:
         shutil.rmtree(folder, ignore_errors=True)
 
     def _place(self, name: str) -> Path:
-        """Names come from requests: nothing may lead out of the folder."""
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is not a file name of this folder")
-        return self._folder / name
+        return self._folder / plain_name(name)
