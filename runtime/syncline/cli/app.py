@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from syncline.cli import data_commands, function_commands, project_commands
+from syncline.cli import cost_command, data_commands, function_commands, project_commands
 from syncline.cli.output import say
 from syncline.errors import SynclineError
 
@@ -27,6 +27,7 @@ app.command("export")(data_commands.export)
 app.command("function-spec")(function_commands.function_spec)
 app.command("codegen")(project_commands.codegen)
 app.command("admin-key")(project_commands.admin_key)
+app.command("cost")(cost_command.cost)
 
 
 def main() -> None:
