@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from syncline.cli.target import Target
 from syncline.errors import CallerError, UnavailableError
@@ -47,7 +48,10 @@ class DeploymentClient:
         """A client with its connections, which end with the block."""
         headers = {"Authorization": f"Convex {target.key}", "Convex-Client": client_name()}
         timeout = aiohttp.ClientTimeout(total=None, connect=10, sock_connect=10)
-        async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
+        # Addresses that it is redirected to are signed: not to be quoted again.
+        async with aiohttp.ClientSession(
+            headers=headers, timeout=timeout, requote_redirect_url=False
+        ) as session:
             yield cls(target, session)
 
     async def call(self, path: str, arguments: Mapping[str, Any], form: str = "json") -> Result:
@@ -71,6 +75,26 @@ class DeploymentClient:
         """POST bytes, get bytes. Raises CallerError, UnavailableError."""
         async with self._request("POST", path, body, query) as response:
             return await response.read()
+
+    async def put(self, url: str, body: bytes) -> None:
+        """PUT bytes to an address that the deployment has given. As `post` raises.
+
+        The admin key goes with them only if the address is the deployment's own, that is, a path.
+        """
+        if url.startswith("/"):
+            async with self._request("PUT", url, body, None):
+                return
+        async with aiohttp.ClientSession(timeout=self.session.timeout) as plain:
+            try:
+                # As it was signed: not to be quoted again.
+                async with plain.put(URL(url, encoded=True), data=body) as response:
+                    if response.status >= 400:
+                        raise _refusal(response.status, await response.read())
+            except aiohttp.ClientError as error:
+                host = URL(url).host
+                raise UnavailableError(
+                    "Unreachable", f"{host}, where the file is to go, can't be reached ({error})."
+                ) from error
 
     async def download(self, path: str) -> AsyncGenerator[tuple[bytes, int | None], None]:
         """GET in chunks, each with the total size if known."""

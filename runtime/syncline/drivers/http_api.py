@@ -57,10 +57,11 @@ class HttpApi:
         secret: bytes,
         files: ExchangeFiles,
         entropy: Entropy,
+        part_bytes_max: int | None = None,
     ) -> None:
-        """`secret`: what admin keys are made from."""
+        """`secret`: what admin keys are made from; `part_bytes_max`: of a part of an upload."""
         self.authenticator = Authenticator(deployment.name, secret)
-        self.exchange = ExchangeEndpoints(deployment, files, entropy)
+        self.exchange = ExchangeEndpoints(deployment, files, entropy, part_bytes_max)
         self._functions = FunctionEndpoints(deployment)
         self._deployment = deployment
         self._entropy = entropy
@@ -169,7 +170,7 @@ class HttpApi:
             case "POST", "/api/import/start_upload":
                 _require_admin(caller)
                 return await exchange.start_upload()
-            case "POST", "/api/import/upload_part":
+            case "POST" | "PUT", "/api/import/upload_part":
                 _require_admin(caller)
                 return await exchange.upload_part(request)
             case "POST", "/api/import/finish_upload":
@@ -184,6 +185,9 @@ class HttpApi:
             case "GET", _ if path.startswith("/api/export/zip/"):
                 _require_admin(caller)
                 return await exchange.download_export(path.removeprefix("/api/export/zip/"))
+            case "POST", "/api/syncline/upload_url":
+                _require_admin(caller)
+                return await exchange.upload_url(request)
             case "POST", "/api/syncline/push":
                 _require_admin(caller)
                 return await exchange.push(request)

@@ -1,7 +1,8 @@
 """Endpoints for import, export and push: what tools with an admin key call (convex-protocol 7.2).
 
 Uploads come in numbered parts, each answered by a token; the import starts when all tokens are
-handed back in order.
+handed back in order. Where files have addresses of their own (exchange_files.py), `syncline import`
+puts parts there, and exports are fetched from there, whatever the API's limits are.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 from typing import Final, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -74,26 +76,54 @@ class _PerformImport(msgspec.Struct, rename="camel"):
 class ExchangeEndpoints:
     """The endpoints that move files; every caller is an admin."""
 
-    def __init__(self, deployment: Deployment, files: ExchangeFiles, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        files: ExchangeFiles,
+        entropy: Entropy,
+        part_bytes_max: int | None = None,
+    ) -> None:
+        """`part_bytes_max`: of a part through the API; None: what any request may have."""
         self.importer = Importer(deployment, files)
         self.exporter = Exporter(deployment, files)
         self._deployment = deployment
         self._files = files
         self._entropy = entropy
+        self._part_bytes_max = part_bytes_max
 
     async def start_upload(self) -> HttpResponse:
         """POST /api/import/start_upload."""
         return json_response({"uploadToken": f"{self._entropy.bits(128):032x}"})
 
     async def upload_part(self, request: HttpRequest) -> HttpResponse:
-        """POST /api/import/upload_part?uploadToken=&partNumber=: answers the part's token."""
-        upload = _upload_token(request.query.get("uploadToken", ""))
-        text = request.query.get("partNumber", "")
-        number = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
-        if not 1 <= number <= PARTS_MAX:
-            raise HttpError(400, "BadPartNumber", f"`partNumber` must be 1 to {PARTS_MAX}.")
+        """POST or PUT /api/import/upload_part?uploadToken=&partNumber=: answers the part's token.
+
+        Raises:
+            HttpError: 413 PartTooLarge: more than this deployment's API takes.
+        """
+        upload, number = _part(request)
+        if self._part_bytes_max is not None and len(request.body) > self._part_bytes_max:
+            raise HttpError(
+                413,
+                "PartTooLarge",
+                f"The API of this deployment takes parts of at most {self._part_bytes_max} bytes. "
+                "Use `syncline import`, which uploads large files directly to where they are kept.",
+            )
         await asyncio.to_thread(self._files.put_part, upload, number, request.body)
         return json_response(f"{number}-{hashlib.sha256(request.body).hexdigest()[:32]}")
+
+    async def upload_url(self, request: HttpRequest) -> HttpResponse:
+        """POST /api/syncline/upload_url?uploadToken=&partNumber=: where to PUT the part, now.
+
+        Answers `url` and `partToken`, the token to hand back once the part is there. A `url` that
+        begins with "/" is the deployment's own and needs the admin key, which no other must get.
+        """
+        upload, number = _part(request)
+        address = await asyncio.to_thread(self._files.part_address, upload, number)
+        if address is None:
+            query = urlencode({"uploadToken": upload, "partNumber": number})
+            address = f"/api/import/upload_part?{query}"
+        return json_response({"url": address, "partToken": f"{number}-put"})
 
     async def finish_upload(self, request: HttpRequest) -> HttpResponse:
         """POST /api/import/finish_upload: answers the id to follow and to confirm."""
@@ -126,11 +156,20 @@ class ExchangeEndpoints:
         return json_response(None)
 
     async def download_export(self, ts: str) -> HttpResponse:
-        """GET /api/export/zip/<start_ts>."""
+        """GET /api/export/zip/<start_ts>: the zip, or a redirect to where it is kept."""
         name = export_file(int(ts)) if ts.isascii() and ts.isdigit() and len(ts) < 20 else None
-        path = await asyncio.to_thread(self._files.path, name) if name else None
+        missing = HttpError(404, "ExportNotFound", f"There is no export of timestamp {ts[:40]}.")
+        if name is None:
+            raise missing
+        try:
+            address = await asyncio.to_thread(self._files.address, name)
+        except FileNotFoundError as error:
+            raise missing from error
+        if address is not None:
+            return HttpResponse(302, headers=(("Location", address), ("Cache-Control", "no-store")))
+        path = await asyncio.to_thread(self._files.path, name)
         if path is None:
-            raise HttpError(404, "ExportNotFound", f"There is no export of timestamp {ts[:40]}.")
+            raise missing
         disposition = ("Content-Disposition", f"attachment; filename={name}")
         return HttpResponse(200, path, "application/zip", (disposition,))
 
@@ -205,6 +244,16 @@ def _report(report: PushReport) -> dict[str, object]:
         "removedIndexes": report.removed_indexes,
         "validatedTables": report.validated_tables,
     }
+
+
+def _part(request: HttpRequest) -> tuple[str, int]:
+    """Upload and number of the part that a request is about."""
+    upload = _upload_token(request.query.get("uploadToken", ""))
+    text = request.query.get("partNumber", "")
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+    if not 1 <= number <= PARTS_MAX:
+        raise HttpError(400, "BadPartNumber", f"`partNumber` must be 1 to {PARTS_MAX}.")
+    return upload, number
 
 
 def _upload_token(token: str) -> str:

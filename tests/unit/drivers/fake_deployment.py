@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from syncline.drivers.answers import ANONYMOUS, Answer, Caller
+from syncline.drivers.exchange_files import ExchangeFiles
 from syncline.drivers.http_api import HttpApi
 from syncline.drivers.http_messages import HttpRequest, HttpResponse
 from syncline.drivers.push import PushReport
@@ -88,9 +89,19 @@ def read_sources(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*.py")}
 
 
-def api_of(deployment: FakeDeployment, folder: Path) -> HttpApi:
+def api_of(
+    deployment: FakeDeployment,
+    folder: Path,
+    *,
+    files: ExchangeFiles | None = None,
+    part_bytes_max: int | None = None,
+) -> HttpApi:
     return HttpApi(
-        deployment, secret=SECRET, files=ExchangeFolder(folder), entropy=CountingEntropy()
+        deployment,
+        secret=SECRET,
+        files=files or ExchangeFolder(folder),
+        entropy=CountingEntropy(),
+        part_bytes_max=part_bytes_max,
     )
 
 

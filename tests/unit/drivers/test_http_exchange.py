@@ -3,6 +3,7 @@
 import io
 import zipfile
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 import pytest
@@ -11,7 +12,7 @@ from syncline.drivers.admin_key import admin_key
 from syncline.drivers.answers import Answer
 from syncline.drivers.http_api import HttpApi
 from syncline.drivers.http_exchange import PUSH_BYTES_MAX
-from syncline.drivers.http_messages import HttpRequest
+from syncline.drivers.http_messages import HttpRequest, HttpResponse
 from tests.unit.drivers.fake_deployment import (
     NAME,
     SECRET,
@@ -48,6 +49,8 @@ def zipped(files: dict[str, bytes]) -> bytes:
         ("POST", "/api/import/start_upload"),
         ("POST", "/api/import/upload_part"),
         ("POST", "/api/import/finish_upload"),
+        ("PUT", "/api/import/upload_part"),
+        ("POST", "/api/syncline/upload_url"),
         ("POST", "/api/perform_import"),
         ("POST", "/api/export/request/zip"),
         ("GET", "/api/export/zip/1"),
@@ -194,6 +197,47 @@ def test_parts_are_kept_under_their_token_and_number_only(
     )
     assert response.status == 400
     assert not list(tmp_path.rglob("*"))
+
+
+def test_a_part_goes_to_the_address_that_was_asked_for(api: HttpApi, tmp_path: Path):
+    query = {"uploadToken": "0" * 32, "partNumber": "12"}
+    response = respond(api, "POST", "/api/syncline/upload_url", query=query, authorization=ADMIN)
+    place = orjson.loads(response.body)
+    assert place["partToken"].startswith("12-")
+    url = urlsplit(place["url"])
+    assert not url.netloc
+    put = respond(api, "PUT", url.path, b"x", query=dict(parse_qsl(url.query)), authorization=ADMIN)
+    assert put.status == 200
+    assert (tmp_path / f"{'0' * 32}.parts/12").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"uploadToken": "../../etc", "partNumber": "1"},
+        {"uploadToken": "0" * 32, "partNumber": "0"},
+        {"uploadToken": "0" * 32},
+    ],
+)
+def test_there_is_no_address_for_what_is_no_part(api: HttpApi, query: dict[str, str]):
+    response = respond(api, "POST", "/api/syncline/upload_url", query=query, authorization=ADMIN)
+    assert response.status == 400
+
+
+def test_a_part_as_large_as_the_deployment_takes_fits_and_one_byte_more_names_the_way_past_it(
+    deployment: FakeDeployment, tmp_path: Path
+):
+    api = api_of(deployment, tmp_path, part_bytes_max=10)
+    query = {"uploadToken": "0" * 32, "partNumber": "1"}
+
+    def upload(body: bytes) -> HttpResponse:
+        path = "/api/import/upload_part"
+        return respond(api, "POST", path, body, query=query, authorization=ADMIN)
+
+    assert upload(bytes(10)).status == 200
+    refused = upload(bytes(11))
+    assert (refused.status, orjson.loads(refused.body)["code"]) == (413, "PartTooLarge")
+    assert "`syncline import`" in orjson.loads(refused.body)["message"]
 
 
 @pytest.mark.parametrize("ts", ["7", "x", "../secret", "9" * 40])
