@@ -1,15 +1,22 @@
 """What the contract of the log runs against: the model in memory and a real Postgres."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+import boto3
 import psycopg
+from botocore.config import Config
 from msgspec.structs import replace
 
+from syncline.aws.data_api import DataApi
+from syncline.aws.data_api_log import DataApiLog
+from syncline.aws.data_api_migration import migrate_through_data_api
+from syncline.aws.settings import CommitRoutine, DataApiDatabase
 from syncline.commit.record import (
     Appended,
     CommitRequest,
@@ -19,9 +26,13 @@ from syncline.commit.record import (
 )
 from syncline.index.key_range import KeyRange
 from syncline.local.embedded_postgres import EmbeddedPostgres
+from syncline.local_cloud.rds_data import RdsDataEndpoint
 from syncline.ports import Log
 from syncline.postgres.log import PostgresLog
 from syncline.simulated.memory_log import MemoryLog
+
+if TYPE_CHECKING:
+    from mypy_boto3_rds_data import RDSDataServiceClient
 
 SECOND_NS = 10**9
 
@@ -108,6 +119,54 @@ class PostgresBackend:
             f"UPDATE syncline.commits SET ts = {ts} WHERE ts = (SELECT ts FROM syncline.head)",
             f"UPDATE syncline.head SET ts = {ts}",
         )
+
+
+class DataApiBackend(PostgresBackend):
+    """The same database behind the Data API, by boto3's real client and our endpoint."""
+
+    def __init__(self, conninfo: str, url: str, routine: CommitRoutine) -> None:
+        super().__init__(conninfo)
+        self._client = data_api_client(url)
+        self._routine: CommitRoutine = routine
+        asyncio.run(migrate_through_data_api(self.api()))
+
+    def api(self) -> DataApi:
+        database = DataApiDatabase("arn:aws:rds:cluster", "arn:aws:login", "postgres")
+        return DataApi(self._client, database)
+
+    def open(self, *, lag_ns_max: int | None = None, horizon_ns: int = 600 * SECOND_NS) -> Log:
+        return DataApiLog(
+            self.api(), routine=self._routine, lag_ns_max=lag_ns_max, horizon_ns=horizon_ns
+        )
+
+
+def data_api_client(url: str) -> "RDSDataServiceClient":
+    """boto3's client of the endpoint."""
+    return boto3.client(
+        "rds-data",
+        endpoint_url=url,
+        region_name="eu-central-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+        config=Config(retries={"total_max_attempts": 1}, max_pool_connections=32),
+    )
+
+
+@contextmanager
+def running_data_api(conninfo: str) -> Iterator[RdsDataEndpoint]:
+    """The endpoint on an event loop of its own thread."""
+    endpoint = RdsDataEndpoint(conninfo)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(endpoint.start(), loop).result(10)
+        yield endpoint
+    finally:
+        asyncio.run_coroutine_threadsafe(endpoint.stop(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
 
 
 @contextmanager

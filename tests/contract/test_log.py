@@ -27,6 +27,7 @@ from syncline.ports import Log
 from tests.contract.log_backends import (
     SECOND_NS,
     START,
+    DataApiBackend,
     LogBackend,
     MemoryBackend,
     PostgresBackend,
@@ -40,11 +41,15 @@ from tests.contract.log_backends import (
 )
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", "postgres", "data api", "data api, procedure"])
 def backend(request: pytest.FixtureRequest) -> LogBackend:
     if request.param == "memory":
         return MemoryBackend()
-    return PostgresBackend(request.getfixturevalue("postgres").conninfo)
+    conninfo = request.getfixturevalue("postgres").conninfo
+    if request.param == "postgres":
+        return PostgresBackend(conninfo)
+    routine = "procedure" if "procedure" in request.param else "function"
+    return DataApiBackend(conninfo, request.getfixturevalue("data_api").url, routine)
 
 
 def stamp(result: ItemResult) -> int:

@@ -14,7 +14,6 @@ from botocore.exceptions import ClientError
 
 from syncline.aws.batch_json import encode_batch, encode_index_keys
 from syncline.aws.data_api import DataApi, Row, Scalar, sql_state
-from syncline.aws.data_api_migration import migrate_through_data_api
 from syncline.aws.settings import CommitRoutine
 from syncline.commit.record import (
     AppendReply,
@@ -86,7 +85,8 @@ _Fetch: TypeAlias = "Callable[[int, Row | None], Awaitable[Sequence[Row]]]"
 
 class _Reply(msgspec.Struct):
     status: int
-    kept: int
+    kept: int | None
+    """None: nothing was stored, because a proposed ts can not be kept."""
     head_ts: int
     head_nonce: int
     base_ts: int
@@ -110,10 +110,11 @@ _documents = msgspec.json.Decoder(list[_StoredRow])
 class DataApiLog:
     """The log in one database behind the Data API; any number of processes may have one each.
 
-    Not bound to an event loop, and nothing in it is open between calls.
+    Not bound to an event loop, and nothing in it is open between calls. The schema must be there:
+    `data_api_migration.migrate_through_data_api`, which a deploy calls and no cold start.
 
     Args:
-        api: the database; its user must own the schema `syncline` or be able to make it.
+        api: the database; its user must own the schema `syncline`.
         routine: "function" appends in one flushed transaction. "procedure" orders in one and
             flushes in a second, so that the head is not locked while the disk is waited for; it
             needs a Data API that lets a routine commit, which AWS does not document.
@@ -134,7 +135,6 @@ class DataApiLog:
         self._statement = _APPEND[routine].format(_APPEND_PARAMETERS)
         self._horizon_ns = horizon_ns
         self._lag_ns_max = lag_ns_max
-        self._is_prepared = False
 
     async def append(
         self,
@@ -145,7 +145,6 @@ class DataApiLog:
         mark: int | None = None,
     ) -> AppendReply:
         """Commit a batch in one call, or in one after those that stage it."""
-        await self._prepare()
         repeated = first_repeated(batch) if exclusive else None
         items = settle(batch[:repeated], standing_on, staged_above=None)
         text = encode_batch(items, with_ranges=not exclusive)
@@ -169,7 +168,7 @@ class DataApiLog:
         reply = _replies.decode(await self._reply(call_key, parameters))
         answer = RoutineAnswer(
             reply.status,
-            reply.kept,
+            reply.kept or 0,
             Position(reply.head_ts, reply.head_nonce),
             Position(reply.base_ts, reply.base_nonce),
             results=_unless_null(reply.results),
@@ -224,7 +223,6 @@ class DataApiLog:
 
     async def tail(self, after: Position, *, bytes_max: int) -> TailReply | Reset:
         """Commits after a position; complete means durable (protocols.md rule 3)."""
-        await self._prepare()
         commits: list[Commit] = []
         left = bytes_max
         position = after
@@ -264,7 +262,6 @@ class DataApiLog:
 
     async def outcome(self, session: str, request: int) -> Duplicate | None:
         """What was recorded under (session, request), made durable by looking."""
-        await self._prepare()
 
         async def fetch(skip: int, _first: Row | None) -> Sequence[Row]:
             parameters = {"session": session, "request": request, "skip": skip}
@@ -278,7 +275,6 @@ class DataApiLog:
 
     async def load(self) -> Loaded:
         """The snapshot at the folded position, in a transaction that lasts until it is read."""
-        await self._prepare()
         transaction = await self._api.begin()
         try:
             await self._api.rows(
@@ -313,7 +309,6 @@ class DataApiLog:
 
     async def fold(self, up_to: int, *, commits_max: int) -> Position:
         """Move versions up to `up_to` into the snapshot table (protocols.md rule 8)."""
-        await self._prepare()
         ((ts, nonce),) = await self._api.rows(
             "SELECT folded_ts, folded_nonce"
             " FROM syncline.fold(:up_to, CAST(:commits_max AS integer))",
@@ -323,7 +318,6 @@ class DataApiLog:
 
     async def prune(self, *, keep_after: int, records_before: int) -> int:
         """Forget one step of old commits and request records; returns how many rows went."""
-        await self._prepare()
         ((gone,),) = await self._api.rows(
             "SELECT syncline.prune(:keep_after, :records_before, CAST(:rows_max AS integer))",
             {
@@ -336,7 +330,6 @@ class DataApiLog:
 
     async def add_index_keys(self, keys: Sequence[tuple[str, int, bytes]]) -> None:
         """Add entry keys to stored versions, a request's worth at a time; again changes nothing."""
-        await self._prepare()
         batch: list[bytes] = []
         size = 0
         for addition in encode_index_keys(keys):
@@ -356,7 +349,6 @@ class DataApiLog:
 
     async def report_applied(self, view: str, ts: int) -> None:
         """A view has applied everything up to `ts`: bounds pruning and the lag."""
-        await self._prepare()
         await self._api.rows(
             "SELECT syncline.data_report_applied(:view, :ts)", {"view": view, "ts": ts}
         )
@@ -364,11 +356,6 @@ class DataApiLog:
     async def close(self) -> None:
         """Close the client's connections; no other log may use the same client any more."""
         await self._api.close()
-
-    async def _prepare(self) -> None:
-        if not self._is_prepared:
-            await migrate_through_data_api(self._api)
-            self._is_prepared = True
 
 
 async def _read_slices(fetch: _Fetch) -> tuple[Row, bytes] | None:

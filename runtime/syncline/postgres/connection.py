@@ -6,9 +6,9 @@ the next call makes a new one.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeAlias
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor, generators
@@ -30,6 +30,9 @@ _SETTINGS = (
     ("bytea_output", "hex"),
     ("timezone", "UTC"),
 )
+Conninfo: TypeAlias = str | Callable[[], str]
+"""For libpq; a callable makes it anew for each connection, where a password expires."""
+
 CANCEL_SECONDS = 5.0
 """How long a server is asked to give up on a statement; ours."""
 
@@ -64,10 +67,10 @@ def _require_ok(results: Sequence[PGresult]) -> PGresult:
     return result
 
 
-async def connect(conninfo: str) -> AsyncConnection[TupleRow]:
+async def connect(conninfo: Conninfo) -> AsyncConnection[TupleRow]:
     """An autocommit connection with our settings, loaders and dumpers."""
     connection = await AsyncConnection.connect(
-        conninfo,
+        conninfo if isinstance(conninfo, str) else conninfo(),
         autocommit=True,
         options=_OPTIONS,
         application_name="syncline",
@@ -127,7 +130,7 @@ class _Answers:
 class Connection:
     """A connection that is made when first used and made again after it was lost."""
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: Conninfo) -> None:
         self._conninfo = conninfo
         self._turn = asyncio.Lock()
         self._connection: AsyncConnection[TupleRow] | None = None

@@ -30,7 +30,7 @@ from syncline.postgres.batch import (
     first_repeated,
     settle,
 )
-from syncline.postgres.connection import Connection, connect, losses
+from syncline.postgres.connection import Connection, Conninfo, connect, losses
 from syncline.postgres.exclusive_append import append_on_head, newest_of
 from syncline.postgres.item_encoding import Settled, TypeIds, encode_items
 from syncline.postgres.migration import migrate
@@ -79,7 +79,7 @@ class PostgresLog:
 
     def __init__(
         self,
-        conninfo: str,
+        conninfo: Conninfo,
         *,
         routine: Literal["function", "procedure"] = "function",
         horizon_ns: int = HORIZON_NS,

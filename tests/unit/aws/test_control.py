@@ -9,7 +9,6 @@ from syncline.aws.control import NEW, Control
 from syncline.commit.record import Position
 from syncline.errors import DeveloperError
 
-
 START = Position(0, 0)
 
 

@@ -1,0 +1,31 @@
+"""The SDK's clients, each typed by the service's stubs; made when called, never while importing."""
+
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+# pyright: reportUnknownMemberType=false
+# boto3's stub has an overload per service, unknown for those whose stubs are not installed.
+
+
+def cloudformation() -> "CloudFormationClient":
+    """CloudFormation in the region of this process."""
+    return boto3.client("cloudformation")
+
+
+def s3() -> "S3Client":
+    """S3. Addresses that it signs hold for encrypted buckets and in this process's region."""
+    return boto3.client(
+        "s3", config=Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
+    )
+
+
+def sqs() -> "SQSClient":
+    """SQS."""
+    return boto3.client("sqs")

@@ -1,0 +1,155 @@
+"""The adapters of one deployment, each made when it is first needed and kept while warm.
+
+Nothing is made while modules are imported: a snapshot of the process (SnapStart) holds no client,
+no socket, no credential and no random number.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from aws_lambda_powertools.utilities.parameters import SecretsProvider
+
+from syncline.aws import clients
+from syncline.aws.bundles import S3Bundles
+from syncline.aws.control import Control, ControlCursor
+from syncline.aws.data_api import DataApi, make_client
+from syncline.aws.data_api_log import DataApiLog
+from syncline.aws.data_api_migration import migrate_through_data_api
+from syncline.aws.dynamo_documents import DynamoDocuments
+from syncline.aws.dynamo_interest import DynamoInterest
+from syncline.aws.dynamo_sessions import DynamoSessions
+from syncline.aws.gateway import ApiGateway
+from syncline.aws.queues import FollowerQueue, SessionQueue, TickQueue
+from syncline.aws.settings import DataApiDatabase, Settings
+from syncline.commit.record import Position
+from syncline.drivers.follower import Follower
+from syncline.drivers.marked_log import MarkedLog
+from syncline.drivers.matcher import Matcher
+from syncline.drivers.upkeep import Upkeep
+from syncline.machine import SystemClock
+from syncline.ports import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from syncline.aws.exchange_bucket import ExchangeBucket
+
+SCRATCH: Final = Path("/tmp/syncline")  # noqa: S108 - the one folder that a Lambda may write to
+"""Bundles in use, and files of imports and exports."""
+
+SECRET_SECONDS: Final = 300
+"""So long the admin secret is kept; a rotated one counts from then on."""
+
+
+class Deployed:
+    """What a Lambda of the deployment reaches."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = SystemClock()
+
+    @cached_property
+    def control(self) -> Control:
+        """Where the view stands, and the marker."""
+        return Control(self.settings.control_table)
+
+    @cached_property
+    def log(self) -> Log:
+        """The log itself."""
+        database = self.settings.database
+        routine = self.settings.commit_routine
+        if isinstance(database, DataApiDatabase):
+            return DataApiLog(DataApi(make_client(), database), routine=routine)
+        # psycopg is a second of a cold start: only for those who chose it.
+        from syncline.aws.iam_postgres import iam_postgres_log
+
+        return iam_postgres_log(database, routine=routine)
+
+    async def migrate(self) -> None:
+        """Bring the log's database to the schema of this version; a deploy does it."""
+        database = self.settings.database
+        if isinstance(database, DataApiDatabase):
+            await migrate_through_data_api(DataApi(make_client(), database))
+        else:
+            # Its adapter does so with its first statement.
+            await self.log.tail(Position(0, 0), bytes_max=1)
+
+    @cached_property
+    def marked_log(self) -> MarkedLog:
+        """The log for those who append: marked first, the follower told after."""
+        return MarkedLog(self.log, self.control, hint=self.follower_queue.hint)
+
+    @cached_property
+    def documents(self) -> DynamoDocuments:
+        """The view."""
+        return DynamoDocuments(self.settings.documents_table, self.control)
+
+    @cached_property
+    def sessions(self) -> DynamoSessions:
+        """Sessions of connections."""
+        return DynamoSessions(self.settings.sessions_table)
+
+    @cached_property
+    def interest(self) -> DynamoInterest:
+        """What sessions are interested in."""
+        return DynamoInterest(self.settings.interest_table)
+
+    @cached_property
+    def gateway(self) -> ApiGateway:
+        """Whoever holds the sockets."""
+        return ApiGateway.at(self.settings.gateway_endpoint)
+
+    @cached_property
+    def session_queue(self) -> SessionQueue:
+        """The connections' lanes."""
+        return SessionQueue(clients.sqs(), self.settings.session_queue_url)
+
+    @cached_property
+    def follower_queue(self) -> FollowerQueue:
+        """Hints for the follower."""
+        return FollowerQueue(clients.sqs(), self.settings.follower_queue_url)
+
+    @cached_property
+    def tick_queue(self) -> TickQueue:
+        """Passes over all sessions."""
+        return TickQueue(clients.sqs(), self.settings.tick_queue_url)
+
+    @cached_property
+    def bundles(self) -> S3Bundles:
+        """Functions by content hash."""
+        return S3Bundles(clients.s3(), self.settings.bucket, SCRATCH / "bundles")
+
+    @cached_property
+    def exchange_files(self) -> "ExchangeBucket":
+        """Files of imports and exports."""
+        from syncline.aws.exchange_bucket import ExchangeBucket
+
+        return ExchangeBucket(clients.s3(), self.settings.bucket, SCRATCH / "exchange")
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        """The follower's work."""
+        return Upkeep(
+            self.log,
+            follower=Follower(self.log, self.documents),
+            matcher=Matcher(
+                self.log,
+                interest=self.interest,
+                cursor=ControlCursor(self.control),
+                wakeups=self.session_queue,
+            ),
+            marker=self.control,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def _secrets(self) -> SecretsProvider:
+        return SecretsProvider()
+
+    def admin_secret(self) -> bytes:
+        """What admin keys are made from."""
+        get = cast("Callable[..., object]", self._secrets.get)  # pyright: ignore[reportUnknownMemberType] # it may parse what it gets
+        text = get(self.settings.admin_secret_arn, max_age=SECRET_SECONDS)
+        assert isinstance(text, str), "the stacks store text"
+        return text.encode()

@@ -1,0 +1,51 @@
+"""The HTTP API: every request of the deployment's address that does not open a WebSocket."""
+
+import asyncio
+from typing import Any, Final
+
+from aws_lambda_powertools import Logger, Tracer
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from syncline.aws.http_events import request_of, response_event
+from syncline.aws.process import Process, process
+from syncline.drivers.http_messages import HttpResponse, error_response
+from syncline.errors import SynclineError, UnavailableError
+
+ANSWERING_SECONDS: Final = 2.0
+"""Kept back of the function's time, to answer what has not ended."""
+
+logger = Logger()
+tracer = Tracer()
+
+
+@logger.inject_lambda_context(correlation_id_path="requestContext.requestId")
+@tracer.capture_lambda_handler(capture_response=False)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, object]:
+    """API Gateway's HTTP event (payload 2.0) to its answer."""
+    seconds = context.get_remaining_time_in_millis() / 1000 - ANSWERING_SECONDS
+    current = process()
+    try:
+        return response_event(current.run(_answer(current, event, seconds)))
+    except SynclineError as error:
+        logger.warning("not answered", code=error.code, reason=error.message)
+        return response_event(error_response(error))
+
+
+async def _answer(current: Process, event: dict[str, Any], seconds: float) -> HttpResponse:
+    response: HttpResponse | None = None
+    try:
+        async with asyncio.timeout(seconds):
+            api = await current.http_api()
+            response = await api.handle(request_of(event))
+            # The process sleeps after the answer, and with it imports and exports.
+            await api.settle()
+            return response
+    except TimeoutError as error:
+        if response is not None:
+            logger.warning("an import or export goes on with the next request")
+            return response
+        raise UnavailableError(
+            "RequestTimedOut",
+            f"The request did not end within {seconds:.0f} s, the longest that the HTTP API waits. "
+            "What it began may have happened: look before doing it again.",
+        ) from error

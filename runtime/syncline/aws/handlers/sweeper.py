@@ -1,0 +1,39 @@
+"""Every minute: passes over the sessions, and a sweep if the marker says that something is left.
+
+An idle deployment costs two small reads of DynamoDB here, and its database sleeps.
+"""
+
+import time
+from typing import Any, Final
+
+from aws_lambda_powertools import Logger, Tracer
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from syncline.aws.deployed import Deployed
+from syncline.aws.process import process
+
+SLOT_SECONDS: Final = 20
+"""Between two passes over all sessions: below the 30 s that the least patient client bears."""
+
+logger = Logger()
+tracer = Tracer()
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+def handler(event: dict[str, Any], context: LambdaContext) -> None:
+    """EventBridge's rule."""
+    del event, context
+    current = process()
+    current.run(_sweep(current.deployed))
+
+
+async def _sweep(deployed: Deployed) -> None:
+    now = int(time.time())
+    if await deployed.control.dirty() is not None:
+        await deployed.follower_queue.sweep(now)
+    if not await deployed.sessions.is_empty():
+        slot = now // SLOT_SECONDS
+        await deployed.tick_queue.fan_out(
+            {slot + number: number * SLOT_SECONDS for number in range(60 // SLOT_SECONDS)}
+        )

@@ -1,0 +1,161 @@
+"""What one Lambda process keeps between invocations: an event loop, and the engine on it.
+
+The loop runs only while an invocation does, so background work of the engine pauses with the
+process. A process whose background work has failed is not used again: the next invocation begins
+with a new loop and a new engine.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+from syncline.aws.deployed import Deployed
+from syncline.aws.gateway import MESSAGE_BYTES_MAX
+from syncline.aws.http_events import PART_BYTES_MAX
+from syncline.aws.settings import Settings
+from syncline.drivers.authentication import Authenticator
+from syncline.drivers.engine import Engine
+from syncline.drivers.follower import FollowedDocuments
+from syncline.drivers.http_api import HttpApi
+from syncline.drivers.inline_runner import InlineRunner
+from syncline.drivers.memory_interest import MemoryInterest
+from syncline.drivers.stored_session import StoredSessions
+from syncline.errors import UnavailableError
+from syncline.execution.determinism.time_limit import TimeLimit
+from syncline.machine import SystemEntropy
+from syncline.sync.session import SessionLimits
+
+CONNECTION_LIFE_MS: Final = 115 * 60_000
+"""API Gateway ends a connection after two hours; five minutes are left for an action to end."""
+
+_T = TypeVar("_T")
+
+logger = logging.getLogger(__name__)
+
+
+class Process:
+    """The deployment in this process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.deployed = Deployed(settings)
+        self.failure: BaseException | None = None
+        self.entropy = SystemEntropy()
+        self.loop = asyncio.new_event_loop()
+        self._work: asyncio.Task[Any] | None = None
+        self._engine: Engine | None = None
+        self._sessions: StoredSessions | None = None
+        self._api: HttpApi | None = None
+
+    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run one invocation's work to its end, and what it left to be sent.
+
+        Raises what the work raised, or what background work that it waits for has failed with.
+        """
+        self._work = self.loop.create_task(self._settled(work))
+        try:
+            return self.loop.run_until_complete(self._work)
+        except asyncio.CancelledError:
+            if self.failure is None:
+                raise
+            raise self.failure from None
+
+    async def _settled(self, work: Coroutine[Any, Any, _T]) -> _T:
+        try:
+            return await work
+        finally:
+            # What is lost of it is repaired: by the sweep, and by what expires.
+            for settle in (self.deployed.marked_log.settle, self.deployed.interest.settle):
+                try:
+                    await settle()
+                except UnavailableError as error:
+                    logger.warning("left to the sweep: %s: %s", error.code, error.message)
+
+    async def engine(self) -> Engine:
+        """The engine, started by the first who asks. UnavailableError: not now."""
+        if self._engine is None:
+            deployed, settings = self.deployed, self.deployed.settings
+            engine = Engine(
+                name=settings.deployment,
+                log=deployed.marked_log,
+                documents=FollowedDocuments(deployed.documents),
+                others_apply=True,
+                pipelining=False,
+                # Of queries that this process shares; sessions have theirs in DynamoDB.
+                interest=MemoryInterest(),
+                runner=InlineRunner(TimeLimit(_let_it_run)),
+                bundles=deployed.bundles,
+                clock=deployed.clock,
+                entropy=self.entropy,
+                redact=settings.redact,
+                url=settings.url,
+            )
+            engine.on_failure = self._failed
+            await engine.start()
+            self._engine = engine
+        return self._engine
+
+    async def sessions(self) -> StoredSessions:
+        """Sessions on the engine."""
+        if self._sessions is None:
+            engine, deployed = await self.engine(), self.deployed
+            self._sessions = StoredSessions(
+                engine,
+                store=deployed.sessions,
+                gateway=deployed.gateway,
+                interest=deployed.interest,
+                wakeups=deployed.session_queue,
+                authenticator=Authenticator(engine.name, deployed.admin_secret()),
+                entropy=self.entropy,
+                limits=SessionLimits(
+                    chunk_bytes=MESSAGE_BYTES_MAX,
+                    frame_bytes=MESSAGE_BYTES_MAX,
+                    idle_ms=None,
+                    orders_requests=True,
+                    sends_pings=False,
+                    life_ms=CONNECTION_LIFE_MS,
+                ),
+            )
+        return self._sessions
+
+    async def http_api(self) -> HttpApi:
+        """The HTTP API on the engine."""
+        if self._api is None:
+            engine, deployed = await self.engine(), self.deployed
+            self._api = HttpApi(
+                engine,
+                secret=deployed.admin_secret(),
+                files=deployed.exchange_files,
+                entropy=self.entropy,
+                part_bytes_max=PART_BYTES_MAX,
+            )
+        return self._api
+
+    def close(self) -> None:
+        """End what runs; Lambda never asks for it, tests do."""
+        if self._engine is not None:
+            self.loop.run_until_complete(self._engine.close())
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.loop.close()
+
+    def _failed(self, error: BaseException) -> None:
+        self.failure = error
+        if self._work is not None:
+            # It might wait for ever.
+            self._work.cancel()
+
+
+_current: Process | None = None
+
+
+def process() -> Process:
+    """This process's deployment, made from the environment when first asked for."""
+    global _current  # noqa: PLW0603 - one a process, as Lambda keeps it warm
+    if _current is None or _current.failure is not None:
+        _current = Process(Settings.from_environment(os.environ))
+    return _current
+
+
+def _let_it_run() -> None:
+    """Nothing to look at before an interrupt: Lambda ends a process that goes on."""
