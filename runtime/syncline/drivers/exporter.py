@@ -56,6 +56,11 @@ class Exporter:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def settle(self) -> None:
+        """Wait until nothing runs in the background; each failure is a row of its own."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def close(self) -> None:
         """Stop what is going on; it is marked failed at the next start."""
         for task in self._tasks:

@@ -70,6 +70,11 @@ class HttpApi:
         """Once, after the engine has started and before the first request."""
         await self.exchange.importer.recover()
 
+    async def settle(self) -> None:
+        """Wait for imports and exports under way, where the process sleeps between requests."""
+        await self.exchange.importer.settle()
+        await self.exchange.exporter.settle()
+
     async def close(self) -> None:
         """Stop imports and exports, before the engine closes."""
         await self.exchange.importer.close()

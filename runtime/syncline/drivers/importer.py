@@ -92,6 +92,11 @@ class Importer:
         )
         self._spawn(import_id, request, self._write(import_id, request))
 
+    async def settle(self) -> None:
+        """Wait until nothing runs in the background; each failure is a row of its own."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def close(self) -> None:
         """Stop what is going on; `recover` marks it failed at the next start."""
         for task in self._tasks:
