@@ -4,7 +4,13 @@ import sys
 
 import typer
 
-from syncline.cli import cost_command, data_commands, function_commands, project_commands
+from syncline.cli import (
+    cost_command,
+    data_commands,
+    deploy_command,
+    function_commands,
+    project_commands,
+)
 from syncline.cli.output import say
 from syncline.errors import SynclineError
 
@@ -27,6 +33,8 @@ app.command("export")(data_commands.export)
 app.command("function-spec")(function_commands.function_spec)
 app.command("codegen")(project_commands.codegen)
 app.command("admin-key")(project_commands.admin_key)
+app.command("deploy")(deploy_command.deploy)
+app.command("destroy")(deploy_command.destroy)
 app.command("cost")(cost_command.cost)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from syncline.cli.deploy_command import deployed_admin_key
 from syncline.cli.deployment_client import DeploymentClient
 from syncline.cli.new_project import write_project
 from syncline.cli.output import print_json, say
@@ -61,14 +62,21 @@ def dev(
 
 def admin_key(
     data: DataOption = DEFAULT_DATA,
+    deployment: Annotated[
+        str | None, typer.Option(help="A deployment on AWS, whose secret your credentials read.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="The AWS profile for it.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print URL and key as JSON.")] = False,
 ) -> None:
-    """Print the local deployment's admin key.
+    """Print the admin key of the local deployment, or of one on AWS.
 
     For the official command line, set CONVEX_SELF_HOSTED_URL and CONVEX_SELF_HOSTED_ADMIN_KEY.
     """
-    key = local_admin_key(data)
-    print_json({"url": DEFAULT_URL, "adminKey": key}, indent=False) if json else typer.echo(key)
+    if deployment is None:
+        url, key = DEFAULT_URL, local_admin_key(data)
+    else:
+        url, key = deployed_admin_key(deployment, profile)
+    print_json({"url": url, "adminKey": key}, indent=False) if json else typer.echo(key)
 
 
 def push(
