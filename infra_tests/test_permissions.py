@@ -40,7 +40,8 @@ PATTERNS = {
         (f"s3:{operation}Object", f"{BUCKET}/{prefix}/*")
         for operation in ("Get", "Put")
         for prefix in ("bundles", "imports", "exports")
-    },
+    }
+    | {("s3:DeleteObject", f"{BUCKET}/{prefix}/*") for prefix in ("imports", "exports")},
     "sweeper": set(),
     "ticker": {_connections("POST")},
     "push": {(f"s3:{operation}Object", f"{BUCKET}/bundles/*") for operation in ("Get", "Put")},

@@ -162,7 +162,12 @@ def _http(around: Surroundings) -> list[iam.PolicyStatement]:
     return [
         *_executor(around),
         _objects("NewBundles", around, [BUNDLE_PREFIX], "PutObject"),
-        _objects("Files", around, [EXPORT_PREFIX, IMPORT_PREFIX], "GetObject", "PutObject"),
+        _objects(
+            "Files",
+            around,
+            [EXPORT_PREFIX, IMPORT_PREFIX],
+            *("DeleteObject", "GetObject", "PutObject"),
+        ),
         _admin_secret(around),
     ]
 

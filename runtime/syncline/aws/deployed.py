@@ -16,17 +16,18 @@ from syncline.aws.control import Control, ControlCursor
 from syncline.aws.data_api import DataApi, make_client
 from syncline.aws.data_api_log import DataApiLog
 from syncline.aws.data_api_migration import migrate_through_data_api
+from syncline.aws.database_login import make_login
 from syncline.aws.dynamo_documents import DynamoDocuments
 from syncline.aws.dynamo_interest import DynamoInterest
 from syncline.aws.dynamo_sessions import DynamoSessions
 from syncline.aws.gateway import ApiGateway
 from syncline.aws.queues import FollowerQueue, SessionQueue, TickQueue
 from syncline.aws.settings import DataApiDatabase, Settings
-from syncline.commit.record import Position
 from syncline.drivers.follower import Follower
 from syncline.drivers.marked_log import MarkedLog
 from syncline.drivers.matcher import Matcher
 from syncline.drivers.upkeep import Upkeep
+from syncline.errors import DeveloperError
 from syncline.machine import SystemClock
 from syncline.ports import Log
 
@@ -66,14 +67,23 @@ class Deployed:
 
         return iam_postgres_log(database, routine=routine)
 
-    async def migrate(self) -> None:
-        """Bring the log's database to the schema of this version; a deploy does it."""
+    async def migrate(self, login: str) -> None:
+        """Bring the log's database to the schema of this version, as its owner.
+
+        `login`: the user that functions log in as through IAM; "": they use the Data API.
+
+        Raises:
+            DeveloperError: NotTheOwner: this function was not given the Data API.
+        """
         database = self.settings.database
-        if isinstance(database, DataApiDatabase):
-            await migrate_through_data_api(DataApi(make_client(), database))
-        else:
-            # Its adapter does so with its first statement.
-            await self.log.tail(Position(0, 0), bytes_max=1)
+        if not isinstance(database, DataApiDatabase):
+            raise DeveloperError(
+                "NotTheOwner", "Only a function that reaches the Data API may change the schema."
+            )
+        api = DataApi(make_client(), database)
+        await migrate_through_data_api(api)
+        if login:
+            await make_login(api, login)
 
     @cached_property
     def marked_log(self) -> MarkedLog:

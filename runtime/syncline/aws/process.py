@@ -41,6 +41,8 @@ class Process:
     def __init__(self, settings: Settings) -> None:
         self.deployed = Deployed(settings)
         self.failure: BaseException | None = None
+        self.may_backfill = False
+        """Set before the engine starts, by whose role may write documents."""
         self.entropy = SystemEntropy()
         self.loop = asyncio.new_event_loop()
         self._work: asyncio.Task[Any] | None = None
@@ -79,7 +81,7 @@ class Process:
             engine = Engine(
                 name=settings.deployment,
                 log=deployed.marked_log,
-                documents=FollowedDocuments(deployed.documents),
+                documents=FollowedDocuments(deployed.documents, may_backfill=self.may_backfill),
                 others_apply=True,
                 pipelining=False,
                 # Of queries that this process shares; sessions have theirs in DynamoDB.

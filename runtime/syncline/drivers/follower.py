@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from syncline.commit.record import Commit, Position, Reset, TailReply
-from syncline.errors import UnavailableError
-from syncline.limits import TAIL_REPLY_BYTES_MAX
+from syncline.errors import DeveloperError, UnavailableError
+from syncline.limits import TAIL_REPLY_BYTES_MAX, TOMBSTONE_SECONDS
 from syncline.ports import Documents, Log, RangeRead, StoredPage, StoredRow
 
 
@@ -57,12 +57,20 @@ class Follower:
                 break
         return position
 
+    async def forget_tombstones(self, now_ns: int) -> None:
+        """Let go of those that no snapshot and no late writer needs any more (rule 13)."""
+        await self._view.collect_tombstones(now_ns - TOMBSTONE_SECONDS * 10**9)
+
 
 class FollowedDocuments:
-    """An executor's documents: a view that a follower applies the log to (engine.Store)."""
+    """An executor's documents: a view that a follower applies the log to (engine.Store).
 
-    def __init__(self, view: View) -> None:
+    `may_backfill`: whether this process is allowed to write entries of new indexes.
+    """
+
+    def __init__(self, view: View, *, may_backfill: bool = True) -> None:
         self._view = view
+        self._may_backfill = may_backfill
 
     async def open(self, log: Log) -> Position:
         """Nothing is loaded: the view is complete up to its position."""
@@ -81,7 +89,17 @@ class FollowedDocuments:
         """The follower's work."""
 
     async def add_index_rows(self, rows: Sequence[StoredRow]) -> None:
-        """Backfill of a push, which this process has been asked to do."""
+        """Backfill of a push, which this process has been asked to do.
+
+        Raises:
+            DeveloperError: NeedsDeploy: executors may not write documents but through the log.
+        """
+        if not self._may_backfill:
+            raise DeveloperError(
+                "NeedsDeploy",
+                "This push adds an index to a table that has documents, and only a deploy may "
+                "build it: run `syncline deploy`. Nothing of the push is deployed.",
+            )
         await self._view.add_index_rows(rows)
 
     async def drop_index(self, index_id: bytes) -> None:

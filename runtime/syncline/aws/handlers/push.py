@@ -41,7 +41,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
         if request.request_type == "Delete":
             data: Mapping[str, str] = {}
         else:
-            data = _push(process(), request)
+            current = process()
+            current.may_backfill = True
+            data = _push(current, request)
     except SynclineError as error:
         logger.error("push refused", code=error.code, reason=error.message)
         _answer(request, context, "FAILED", f"{error.code}: {error.message}")
@@ -58,7 +60,8 @@ def _push(current: Process, request: CloudFormationCustomResourceEvent) -> Mappi
     try:
         _unpack(str(properties["SourceBucket"]), str(properties["SourceKey"]), folder)
         try:
-            return current.run(_deploy(current, folder))
+            login = str(properties.get("DatabaseLogin", ""))
+            return current.run(_deploy(current, folder, login))
         except SynclineError as error:
             if not _is_rolling_back(request.stack_id):
                 raise
@@ -68,8 +71,8 @@ def _push(current: Process, request: CloudFormationCustomResourceEvent) -> Mappi
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _deploy(current: Process, folder: Path) -> Mapping[str, str]:
-    await current.deployed.migrate()
+async def _deploy(current: Process, folder: Path, login: str) -> Mapping[str, str]:
+    await current.deployed.migrate(login)
     engine = await current.engine()
     report = await engine.push(folder)
     logger.info("pushed", bundle=report.bundle, modules=list(report.changed_modules))
