@@ -25,7 +25,7 @@ class KillSwitch:
         self.calls: list[str] = []
         self._at: int | None = None
         self._when = BEFORE
-        self._is_dead = False
+        self.is_dead = False
         self._is_watching = False
 
     def watch(self) -> None:
@@ -36,21 +36,21 @@ class KillSwitch:
         """Count from here on; kill before or after the call of that number (0 is the first)."""
         self.calls.clear()
         self._at, self._when = at, when
-        self._is_dead, self._is_watching = False, True
+        self.is_dead, self._is_watching = False, True
 
     def disarm(self) -> None:
         """Kill and count no more."""
-        self._is_dead = self._is_watching = False
+        self.is_dead = self._is_watching = False
 
     def revive(self) -> None:
         """Another process takes over; it is not killed again."""
-        self._is_dead, self._at = False, None
+        self.is_dead, self._at = False, None
 
     def begin(self, name: str) -> None:
         """A call is about to be made."""
         if not self._is_watching:
             return
-        if self._is_dead:
+        if self.is_dead:
             raise Killed(name)
         self.calls.append(name)
         if self._when == BEFORE:
@@ -60,7 +60,7 @@ class KillSwitch:
         """A call was made, its answer is on the way."""
         if not self._is_watching:
             return
-        if self._is_dead:
+        if self.is_dead:
             raise Killed(name)
         if self._when == AFTER and name in self.calls:
             # The newest of that name: calls of one name side by side are as good as each other.
@@ -69,7 +69,7 @@ class KillSwitch:
 
     def _kill_at(self, number: int, name: str) -> None:
         if number == self._at:
-            self._is_dead = True
+            self.is_dead = True
             raise Killed(name)
 
 

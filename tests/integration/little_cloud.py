@@ -79,8 +79,6 @@ class LittleCloud:
         self.log_calls: list[str] = []
         self.log = MemoryLog(SystemClock(), pause=self._note)
         self.gateway = Gateway()
-        self.deadly: tuple[type[BaseException], ...] = ()
-        """What stands for the death of a process when a handler raises it."""
         self.deaths = 0
         self._switch: KillSwitch | None = None
         self.redelivers = False
@@ -221,9 +219,11 @@ class LittleCloud:
         """A handler's answer; None: its process died, and a cold one is there."""
         try:
             return handler(event, Context()) or {}
-        except self.deadly:
+        except BaseException:
+            # Whatever a dead process raises as it goes under is its death.
+            if self._switch is None or not self._switch.is_dead:
+                raise
             self.deaths += 1
-            assert self._switch is not None
             self.abandon()
             self._switch.revive()
             return None

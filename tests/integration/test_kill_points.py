@@ -18,7 +18,7 @@ from moto import mock_aws
 from syncline.aws.process import Process
 from syncline.aws.view_verify import verify
 from syncline.local_cloud.moto_queues import make_queues_faithful
-from tests.integration.kill_points import AFTER, BEFORE, Killed, KillSwitch, watching
+from tests.integration.kill_points import AFTER, BEFORE, KillSwitch, watching
 from tests.integration.little_cloud import LittleCloud, little_cloud
 from tests.simulation.model_client import ModelClient, Settled, Snapshot
 
@@ -122,7 +122,6 @@ def story(monkeypatch: pytest.MonkeyPatch, switch: KillSwitch) -> Iterator[Story
     make_queues_faithful()
     with mock_aws(), little_cloud(monkeypatch) as cloud:
         cloud.push()
-        cloud.deadly = (Killed,)
         with watching(switch):
             cloud.watch(switch)
             cloud.restart()

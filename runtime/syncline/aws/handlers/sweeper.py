@@ -29,11 +29,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
 
 
 async def _sweep(deployed: Deployed) -> None:
-    now = int(time.time())
     if await deployed.control.dirty() is not None:
-        await deployed.follower_queue.sweep(now)
+        await deployed.follower_queue.sweep(time.time_ns())
     if not await deployed.sessions.is_empty():
-        slot = now // SLOT_SECONDS
+        slot = int(time.time()) // SLOT_SECONDS
         await deployed.tick_queue.fan_out(
             {slot + number: number * SLOT_SECONDS for number in range(60 // SLOT_SECONDS)}
         )
