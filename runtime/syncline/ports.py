@@ -281,8 +281,8 @@ class ConnectionGateway(Protocol):
 class SessionWakeups(Protocol):
     """Asks for a session to be looked at: its data may have changed."""
 
-    async def wake(self, connection: str) -> None:
-        """Put a refresh behind the messages of this connection."""
+    async def wake(self, connection: str, ts: int | None = None) -> None:
+        """Put a refresh behind the messages of this connection: commits up to `ts` touch it."""
         ...
 
 

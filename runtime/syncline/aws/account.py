@@ -8,6 +8,7 @@ import boto3
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
+from syncline.aws.settings import BUNDLE_PREFIX
 from syncline.drivers.admin_key import admin_key
 from syncline.errors import CallerError, SynclineError, UnavailableError
 
@@ -147,6 +148,27 @@ class Account:
                 for page in pages
                 for resource in page["StackResourceSummaries"]
             }
+        except (ClientError, BotoCoreError) as error:
+            raise _failure(error) from error
+
+    def bundle(self, deployment: str, beginning: str) -> bytes:
+        """The zip of the one bundle in the deployment's bucket whose hash begins so.
+
+        Raises:
+            CallerError: UnknownBundle: there is none, or there are several.
+        """
+        bucket = self.resources(f"{deployment}-data").get("AWS::S3::Bucket", "")
+        client: S3Client = self._session.client("s3")
+        try:
+            listed = client.list_objects_v2(Bucket=bucket, Prefix=f"{BUNDLE_PREFIX}{beginning}")
+            keys = [each.get("Key", "") for each in listed.get("Contents", [])]
+            if len(keys) != 1:
+                raise CallerError(
+                    "UnknownBundle",
+                    f"{len(keys)} bundles of {deployment} begin with {beginning!r}: "
+                    f"`aws s3 ls s3://{bucket}/{BUNDLE_PREFIX}` shows all, with their dates.",
+                )
+            return client.get_object(Bucket=bucket, Key=keys[0])["Body"].read()
         except (ClientError, BotoCoreError) as error:
             raise _failure(error) from error
 

@@ -169,9 +169,9 @@ class SessionQueue:
             for number, connection in enumerate(connections)
         ])  # fmt: skip
 
-    async def wake(self, connection: str) -> None:
-        """Put a Refresh."""
-        await self.put(connection, Refresh())
+    async def wake(self, connection: str, ts: int | None = None) -> None:
+        """Put a Refresh; the same `ts` twice is one."""
+        await self.put(connection, Refresh(ts))
 
     async def give_back(self, receipts: Sequence[str]) -> None:
         """Messages that could not be handled come again in a second, not when they time out.
@@ -182,9 +182,13 @@ class SessionQueue:
 
 
 def _event_id(connection: str, event: Event) -> str:
-    """Connections open and end once, however often a Lambda is retried; the others all count."""
-    if isinstance(event, Opened | Left):
-        return f"{type(event).__name__}-{hashlib.sha256(connection.encode()).hexdigest()}"
+    """Connections open and end once, however often a Lambda is retried; the others all count.
+
+    Refreshes for the same commits are one (protocols.md rule 17).
+    """
+    if isinstance(event, Opened | Left) or (isinstance(event, Refresh) and event.ts):
+        ts = f"{event.ts}-" if isinstance(event, Refresh) else ""
+        return f"{type(event).__name__}-{ts}{hashlib.sha256(connection.encode()).hexdigest()}"
     return uuid.uuid4().hex
 
 

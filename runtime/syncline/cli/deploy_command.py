@@ -128,6 +128,17 @@ def deployed_admin_key(deployment: str, profile: str | None) -> tuple[str, str]:
     return account.outputs(deployment).get("DeploymentUrl", ""), key
 
 
+def stored_bundle(deployment: str, beginning: str) -> bytes:
+    """The zip of a bundle that was pushed to a deployment on AWS before.
+
+    Raises:
+        CallerError: there is none, or more than one, whose hash begins so.
+    """
+    from syncline.aws.account import Account
+
+    return Account(profile=None, region=None).bundle(deployment, beginning)
+
+
 def _project(folder: Path, deployment: str | None, changes: Mapping[str, object]) -> CdkProject:
     named = {"deployment": deployment} if deployment else {}
     return read_project(folder, {**named, **changes})

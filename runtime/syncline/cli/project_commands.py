@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from syncline.cli.deploy_command import deployed_admin_key
+from syncline.cli.deploy_command import deployed_admin_key, stored_bundle
 from syncline.cli.deployment_client import DeploymentClient
 from syncline.cli.new_project import write_project
 from syncline.cli.output import print_json, say
@@ -81,13 +81,31 @@ def admin_key(
 
 def push(
     functions: FunctionsOption = DEFAULT_FUNCTIONS,
+    bundle: Annotated[
+        str | None,
+        typer.Option(help="A former bundle (its hash, or a beginning of it): a rollback."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print what changed as JSON.")] = False,
+    deployment: Annotated[
+        str | None,
+        typer.Option(
+            help="A deployment on AWS, whose address, key and bundles your credentials read.",
+            rich_help_panel="Deployment",
+        ),
+    ] = None,
     url: UrlOption = None,
     admin_key: AdminKeyOption = None,
     data: DataOption = DEFAULT_DATA,
 ) -> None:
     """Push functions and schema to a running deployment: all of it, or nothing."""
-    archive = pack_functions(functions)
+    if bundle is not None and deployment is None:
+        raise CallerError("BadOptions", "--bundle is kept on AWS: name its --deployment.")
+    if deployment is not None:
+        url, admin_key = deployed_admin_key(deployment, None)
+    if bundle is not None and deployment is not None:
+        archive = stored_bundle(deployment, bundle)
+    else:
+        archive = pack_functions(functions)
     report = asyncio.run(_push(resolve_target(url, admin_key, data), archive))
     if json:
         print_json(report, indent=False)

@@ -40,20 +40,21 @@ class Matcher:
                 position = (await self._log.load()).position
                 continue
             if reply.commits:
-                await self._match({
+                write_keys = {
                     key
                     for commit in reply.commits
                     for change in commit.changes
                     for key in change.write_keys
-                })  # fmt: skip
+                }
+                await self._match(write_keys, reply.commits[-1].ts)
                 position = Position(reply.commits[-1].ts, reply.commits[-1].nonce)
                 await self._cursor.advance(position)
             if position.ts >= reply.head.ts:
                 break
         return position
 
-    async def _match(self, write_keys: set[bytes]) -> None:
+    async def _match(self, write_keys: set[bytes], ts: int) -> None:
         touched = await self._interest.match(write_keys)
         connections = {connection for connection, _ in cast("set[tuple[str, int]]", set(touched))}
         for connection in sorted(connections):
-            await self._wakeups.wake(connection)
+            await self._wakeups.wake(connection, ts)

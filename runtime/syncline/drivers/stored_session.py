@@ -176,6 +176,19 @@ class StoredSessions:
         session = handling.session
         if session.is_closed:
             return None
+        if isinstance(event, Refresh) and event.ts is not None and handling.seen >= event.ts:
+            # Its own mutation, mostly: the update after the answer has shown it.
+            return None
+        await self._step(handling, event)
+        while session.wants_update:
+            await self._update(connection, handling)
+        if session.is_closed:
+            self._forget(connection, handling)
+            handling.interest, handling.ranges = 0, b""
+        return handling
+
+    async def _step(self, handling: _Handling, event: Event) -> None:
+        session = handling.session
         match event:
             case Received(text):
                 await self._carry_out(handling, session.receive(text, self._now_ms()))
@@ -184,14 +197,8 @@ class StoredSessions:
             case Refresh():
                 await self._engine.committer.follow()
                 session.invalidated()
-            case Left():
+            case Left() | Opened():
                 session.close(1001, "")
-        while session.wants_update:
-            await self._update(connection, handling)
-        if session.is_closed:
-            self._forget(connection, handling)
-            handling.interest, handling.ranges = 0, b""
-        return handling
 
     def _decode(self, record: SessionRecord) -> _Handling:
         stored = _decode_stored(record.state)

@@ -1,9 +1,13 @@
 """The port Marker in a simulated world: one item that all nodes read strongly (rule 16)."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from syncline.commit.record import Position
 from syncline.simulated.world import World
+
+CLEAR_SECONDS = (0.0, 0.05, 0.5)
+"""Between closing a mark and clearing the marker, in simulated time."""
 
 
 class MemoryMarker:
@@ -17,6 +21,7 @@ class MemoryMarker:
         matched: Callable[[], Position],
     ) -> None:
         self._world = world
+        self._draws = world.random("marker")
         self._applied = applied
         self._matched = matched
         self._number = 0
@@ -47,6 +52,8 @@ class MemoryMarker:
     async def clear(self, mark: int, at: Position) -> bool:
         """Make it clean, unless somebody has marked again or something stands elsewhere."""
         await self._world.pause("marker: clear")
+        # A sweeper may be slow, and others commit meanwhile.
+        await asyncio.sleep(self._draws.choice(CLEAR_SECONDS))
         is_settled = mark == self._number and await self._applied() == at and self._matched() == at
         if is_settled:
             self._is_dirty = False

@@ -59,12 +59,12 @@ class SessionQueue:
         if len(group.messages) == 1:
             self._offer(connection)
 
-    async def wake(self, connection: str) -> None:
+    async def wake(self, connection: str, ts: int | None = None) -> None:
         """Put a Refresh, unless one waits behind everything else already."""
         await self._world.pause(f"{PLACE}: wake")
         group = self._groups.get(connection)
-        if group is None or len(group.messages) < 2 or group.messages[-1].event != Refresh():
-            self.put(connection, Refresh())
+        if group is None or len(group.messages) < 2 or group.messages[-1].event != Refresh(ts):
+            self.put(connection, Refresh(ts))
 
     def _offer(self, connection: str) -> None:
         self._available.append(connection)

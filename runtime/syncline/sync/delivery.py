@@ -25,6 +25,9 @@ class Received(msgspec.Struct, frozen=True, tag="received"):
 class Refresh(msgspec.Struct, frozen=True, tag="refresh"):
     """Data that the client is shown may have changed."""
 
+    ts: int | None = None
+    """Up to here; a session that has looked at it since need not look again. None: unknown."""
+
 
 class Tick(msgspec.Struct, frozen=True, tag="tick"):
     """Time has passed: a Ping may be due, a message may have been missing for too long."""

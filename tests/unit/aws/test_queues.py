@@ -129,9 +129,11 @@ def test_a_wakeup_is_a_refresh_behind_the_others(sqs):
     url = fifo(sqs)
     queue = SessionQueue(sqs, url)
     asyncio.run(queue.put("c", Tick()))
+    for ts in (7, 7, 8):
+        asyncio.run(queue.wake("c", ts))
     asyncio.run(queue.wake("c"))
     events = [decode_session_record(record)[1].event for record in records(sqs, url)]
-    assert events == [Tick(), Refresh()]
+    assert events == [Tick(), Refresh(7), Refresh(8), Refresh()]
 
 
 def test_an_event_for_many_connections_reaches_each_once(sqs):

@@ -101,7 +101,7 @@ class Deployment:
 
 
 class NoSessions:
-    async def wake(self, connection: str) -> None:
+    async def wake(self, connection: str, ts: int | None = None) -> None:
         raise AssertionError(connection)
 
 
