@@ -3,11 +3,14 @@
 The CDK's command line is a program on PATH that writes down what it was asked; AWS is moto.
 """
 
+import http.server
 import json
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import boto3
 import pytest
@@ -235,6 +238,69 @@ def test_the_admin_key_of_a_deployment_is_made_from_its_secret(deployed: None):
 
 def test_the_admin_key_of_what_is_not_there_is_refused(bootstrapped: None):
     assert refused("admin-key", "--deployment", "none").code == "NoDeployment"
+
+
+# Pushing a former bundle
+
+
+class Pushed(http.server.BaseHTTPRequestHandler):
+    """A deployment's address, as far as a push goes."""
+
+    received: ClassVar[list[tuple[str, str, bytes]]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.received.append((self.path, self.headers["Authorization"], body))
+        names = "changedModules removedModules addedIndexes removedIndexes validatedTables".split()
+        answer = json.dumps({"bundle": "ab12" * 8, **{name: [] for name in names}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    Pushed.received.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pushed) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def bundles(deployed: None, address: str) -> None:
+    client = boto3.client("cloudformation")
+    client.delete_stack(StackName="prod-address")
+    make_stack("prod-address", {"DeploymentUrl": address})
+    s3 = boto3.client("s3")
+    for name in ("ab12" * 8, "ab34" * 8):
+        s3.put_object(Bucket="files-of-prod", Key=f"bundles/{name}.zip", Body=name.encode())
+
+
+def test_a_former_bundle_is_pushed_again_as_it_was(bundles: None):
+    result = run("push", "--deployment", "prod", "--bundle", "ab12")
+    assert result.exit_code == 0, result.output
+    key = admin_key("prod", SECRET.encode())
+    expected = ("/api/syncline/push", f"Convex {key}", b"ab12" * 8)
+    assert Pushed.received == [expected]
+
+
+@pytest.mark.parametrize("beginning", ["ab", "ff"])
+def test_a_bundle_must_be_named_and_there(bundles: None, beginning: str):
+    error = refused("push", "--deployment", "prod", "--bundle", beginning)
+    assert error.code == "UnknownBundle"
+    assert "aws s3 ls s3://files-of-prod/bundles/" in error.message
+    assert Pushed.received == []
+
+
+def test_a_bundle_needs_its_deployment():
+    assert refused("push", "--bundle", "ab12").code == "BadOptions"
 
 
 # Destroying
