@@ -6,7 +6,7 @@ in the database and drops it.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, cast
@@ -66,8 +66,17 @@ async def _database(deployment: Deployment) -> DataApi:
     return DataApi(make_client(), where)
 
 
-async def _call_commit(deployment: Deployment) -> str:
-    database = await _database(deployment)
+def _on_database(
+    run: Callable[[DataApi], Awaitable[str]],
+) -> Callable[[Deployment], Awaitable[str]]:
+    async def check(deployment: Deployment) -> str:
+        return await run(await _database(deployment))
+
+    return check
+
+
+async def call_commit(database: DataApi) -> str:
+    """A procedure that commits twice, in a schema of its own; SmokeError: it is refused."""
     await database.rows(_CALL_COMMIT_END)
     try:
         for statement in _CALL_COMMIT:
@@ -86,8 +95,8 @@ async def _call_commit(deployment: Deployment) -> str:
         await database.rows(_CALL_COMMIT_END)
 
 
-async def _data_api_latency(deployment: Deployment) -> str:
-    database = await _database(deployment)
+async def data_api_latency(database: DataApi) -> str:
+    """Fifty statements one after another, and the one that came first."""
     took: list[float] = []
     for _ in range(60):
         begin = time.perf_counter()
@@ -100,9 +109,8 @@ async def _data_api_latency(deployment: Deployment) -> str:
     )
 
 
-async def _data_api_limits(deployment: Deployment) -> str:
+async def data_api_limits(database: DataApi) -> str:
     """A row of 64 KB, an answer of 1 MiB: what we stay below, and what happens above."""
-    database = await _database(deployment)
     ((text,),) = await database.rows("SELECT repeat('x', 60000)")
     require(len(str(text)) == 60_000, "a row of 60,000 bytes does not come back whole")
     rows = await database.rows("SELECT repeat('x', 40000) FROM generate_series(1, 20)")
@@ -150,9 +158,8 @@ async def _sleeps(deployment: Deployment) -> str:
     return f"paused in {zero} of {len(points)} spans of five minutes, the newest three hours"
 
 
-async def _resume(deployment: Deployment) -> str:
+async def resume(database: DataApi) -> str:
     """How long the first statement waits; run it after `sleeps` has shown a pause."""
-    database = await _database(deployment)
     begin = time.perf_counter()
     await database.rows("SELECT 1")
     return f"{time.perf_counter() - begin:.1f} s until the first answer"
@@ -257,19 +264,19 @@ CHECKS = (
         "call-commit",
         "Does CALL of a procedure with an inner COMMIT work through the Data API?",
         "architecture.md, Commit; aws-facts 3.3, 9.5",
-        _call_commit,
+        _on_database(call_commit),
     ),
     Check(
         "data-api-latency",
         "What does a bare statement of the Data API take?",
         "aws-facts 3.2, 9.5",
-        _data_api_latency,
+        _on_database(data_api_latency),
     ),
     Check(
         "data-api-limits",
         "What happens at a row of 64 KB, an answer of 1 MiB, a large parameter?",
         "protocols.md rule 7; aws-facts 3.2, 9.5",
-        _data_api_limits,
+        _on_database(data_api_limits),
     ),
     Check(
         "stores",
@@ -297,5 +304,10 @@ CHECKS = (
         "protocols.md rule 16; aws-facts 3.1",
         _sleeps,
     ),
-    Check("resume", "How long does a paused database take to answer?", "aws-facts 3.1", _resume),
+    Check(
+        "resume",
+        "How long does a paused database take to answer?",
+        "aws-facts 3.1",
+        _on_database(resume),
+    ),
 )

@@ -12,11 +12,14 @@ from dataclasses import replace
 
 import pytest
 
-from scripts import smoke_clients
+from scripts import smoke_account, smoke_clients
 from scripts.aws_smoke import ALL_CHECKS, chosen, listing, run
 from scripts.smoke_clients import Check, Deployment, SmokeError
 from scripts.smoke_socket import inversions, percentile, timestamp
+from syncline.aws.data_api import DataApi
+from syncline.aws.settings import DataApiDatabase
 from tests.clients.server import PROJECT, DevServer
+from tests.contract.log_backends import data_api_client, running_data_api, running_postgres
 
 CHECKS = {check.name: check for check in ALL_CHECKS}
 
@@ -62,6 +65,26 @@ def test_the_script_is_typed():
 @pytest.mark.parametrize("name", ["first-call", "http", "inbound-order", "latency", "subprotocol"])
 def test_clients_checks_get_along_with_a_deployment(deployment: Deployment, name: str):
     assert asyncio.run(CHECKS[name].run(deployment))
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataApi]:
+    where = DataApiDatabase("arn:aws:rds:cluster", "arn:aws:login", "postgres")
+    with (
+        running_postgres(tmp_path_factory.mktemp("postgres")) as server,
+        running_data_api(server.conninfo) as endpoint,
+    ):
+        yield DataApi(data_api_client(endpoint.url), where)
+
+
+def test_questions_to_the_data_api_are_understood(database: DataApi):
+    assert "works" in asyncio.run(smoke_account.call_commit(database))
+    assert "ms" in asyncio.run(smoke_account.data_api_latency(database))
+    told = asyncio.run(smoke_account.data_api_limits(database))
+    assert told.count("refused") == 2, told
+    assert "s until" in asyncio.run(smoke_account.resume(database))
+    left = "SELECT count(*) FROM pg_namespace WHERE nspname = 'syncline_smoke'"
+    assert asyncio.run(database.rows(left)) == [(0,)]
 
 
 def test_a_mutation_that_fails_fails_the_check(deployment: Deployment):
