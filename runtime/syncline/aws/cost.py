@@ -56,21 +56,26 @@ WHAT_EVENTS_ARE: Final[Mapping[Event, str]] = MappingProxyType({
 
 ESTIMATED: Final = "estimated by design"
 
-BASIS: Final[Mapping[Event, str]] = MappingProxyType(dict.fromkeys(WHAT_EVENTS_ARE, ESTIMATED))
+COUNTED: Final = "database and tables counted in tests; queues by design"
+
+BASIS: Final[Mapping[Event, str]] = MappingProxyType({
+    **dict.fromkeys(WHAT_EVENTS_ARE, ESTIMATED),
+    **dict.fromkeys(("warm mutation", "cold mutation", "warm update"), COUNTED),
+})  # fmt: skip
 """How the numbers of each event in MEASURED were found."""
 
 MEASURED: Final[Mapping[Event, Mapping[str, float]]] = MappingProxyType({
     "warm mutation": {
         "socket messages": 3, "lane requests": 6, "function calls": 2, "database calls": 2,
-        "table reads": 6, "table writes": 7,
+        "table reads": 22, "table writes": 7,
     },
     "cold mutation": {
-        "socket messages": 3, "lane requests": 6, "function calls": 2, "database calls": 4,
-        "table reads": 12, "table writes": 8, "secret reads": 3, "bucket reads": 1,
+        "socket messages": 3, "lane requests": 6, "function calls": 2, "database calls": 3,
+        "table reads": 31, "table writes": 7, "secret reads": 3, "bucket reads": 1,
     },
     "warm update": {
         "socket messages": 1, "lane requests": 2.1, "function calls": 1, "database calls": 1,
-        "table reads": 4, "table writes": 3,
+        "table reads": 2, "table writes": 2,
     },
     "cold update": {
         "socket messages": 1, "lane requests": 2.1, "function calls": 1, "database calls": 2,
