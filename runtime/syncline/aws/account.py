@@ -8,12 +8,13 @@ import boto3
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from syncline.aws.settings import BUNDLE_PREFIX
+from syncline.aws.settings import BUNDLE_PREFIX, DEPLOYMENT_VARIABLE
 from syncline.drivers.admin_key import admin_key
 from syncline.errors import CallerError, SynclineError, UnavailableError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -27,6 +28,8 @@ BOOTSTRAP_VERSION_MIN: Final = 6
 
 STACKS: Final = ("data", "address", "compute", "api", "observability")
 """The deployment's stacks; each is called `<deployment>-<one of them>` (docs/cdk.md)."""
+
+FOLLOWER_HANDLER: Final = "syncline.aws.handlers.follower.handler"
 
 DELETE_MAX: Final = 1000
 """Objects of one DeleteObjects; an S3 quota."""
@@ -133,6 +136,28 @@ class Account:
         except (ClientError, BotoCoreError) as error:
             raise _failure(error) from error
         return admin_key(deployment, secret.encode())
+
+    def environment(self, deployment: str) -> Mapping[str, str]:
+        """The variables of the deployment's follower, from which `Settings` can be read.
+
+        Raises:
+            CallerError: NoDeployment: there is no such function; AwsRefuses: not permitted.
+        """
+        client: LambdaClient = self._session.client("lambda")
+        try:
+            for page in client.get_paginator("list_functions").paginate():
+                for function in page["Functions"]:
+                    variables = function.get("Environment", {}).get("Variables", {})
+                    is_follower = function.get("Handler") == FOLLOWER_HANDLER
+                    if is_follower and variables.get(DEPLOYMENT_VARIABLE) == deployment:
+                        return variables
+        except (ClientError, BotoCoreError) as error:
+            raise _failure(error) from error
+        raise CallerError(
+            "NoDeployment",
+            f"There is no follower of a deployment {deployment} in {self._session.region_name}: "
+            "deployed under another name, or elsewhere?",
+        )
 
     def resources(self, stack: str) -> Mapping[str, str]:
         """Physical names by resource type; of several of one type, any.

@@ -138,6 +138,7 @@ class Control:
     async def switch(self, begin: int, to: int, applied: Position) -> bool:
         """Make generation `to`, complete up to `applied`, the view (rule 14).
 
+        The marker is dirty then: there may be commits after `applied`.
         False: `begin` is no longer the generation.
         """
         fields = ControlItem
@@ -146,6 +147,7 @@ class Control:
                 fields.generation.set(to),
                 fields.applied_ts.set(applied.ts),
                 fields.applied_nonce.set(applied.nonce),
+                fields.dirty.set(True),
             ],
             _is(fields.generation, begin, NEW.generation),
         )

@@ -59,8 +59,11 @@ class DirectDatabase:
     name: str
 
 
+DEPLOYMENT_VARIABLE: Final = "SYNCLINE_DEPLOYMENT"
+"""By which a function is found to belong to a deployment."""
+
 _PLAIN_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({
-    "deployment": "SYNCLINE_DEPLOYMENT",
+    "deployment": DEPLOYMENT_VARIABLE,
     "url": "SYNCLINE_URL",
     "documents_table": "SYNCLINE_DOCUMENTS_TABLE",
     "sessions_table": "SYNCLINE_SESSIONS_TABLE",

@@ -10,6 +10,7 @@ from syncline.cli import (
     deploy_command,
     function_commands,
     project_commands,
+    view_commands,
 )
 from syncline.cli.output import say
 from syncline.errors import SynclineError
@@ -35,6 +36,8 @@ app.command("codegen")(project_commands.codegen)
 app.command("admin-key")(project_commands.admin_key)
 app.command("deploy")(deploy_command.deploy)
 app.command("destroy")(deploy_command.destroy)
+app.command("verify")(view_commands.verify)
+app.command("rebuild")(view_commands.rebuild)
 app.command("cost")(cost_command.cost)
 
 

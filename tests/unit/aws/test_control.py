@@ -103,6 +103,7 @@ def test_a_generation_is_switched_once(control: Control):
         assert not await control.switch(1, 3, Position(40, 4))
         state = await control.read()
         assert (state.generation, state.applied) == (2, Position(30, 3))
+        assert state.is_dirty
 
     asyncio.run(scenario())
 
