@@ -40,7 +40,8 @@ SCRATCH: Final = Path("/tmp/syncline")  # noqa: S108 - the one folder that a Lam
 """Bundles in use, and files of imports and exports."""
 
 SECRET_SECONDS: Final = 300
-"""So long the admin secret is kept; a rotated one counts from then on."""
+"""So long the secret is taken from memory; a process that serves keeps what it began with, so a
+rotated one counts in new processes (docs/operations.md)."""
 
 
 class Deployed:
