@@ -240,4 +240,4 @@ def test_without_floors_what_was_pruned_is_taken_for_what_never_was():
 def test_a_fault_that_does_not_exist_is_a_mistake():
     with pytest.raises(AssertionError, match="unknown faults"):
         log_that(None, "gravity")
-    assert len(FAULTS) == 10
+    assert len(FAULTS) == 11
