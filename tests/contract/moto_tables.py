@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import boto3
 from moto import mock_aws
 
+from syncline.local_cloud.moto_tables import make_tables_faithful
+
 _ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
@@ -39,7 +41,8 @@ def moto_cloud() -> Iterator[None]:
 
 
 def create_table(name: str, keys: Mapping[str, str]) -> None:
-    """A table as the stacks make it."""
+    """A table as the stacks make it, whose conditions hold until the write is done."""
+    make_tables_faithful()
     boto3.client("dynamodb").create_table(
         TableName=name,
         KeySchema=[

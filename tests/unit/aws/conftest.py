@@ -7,6 +7,7 @@ import pytest
 from moto import mock_aws
 
 from syncline.local_cloud.moto_queues import make_queues_faithful
+from syncline.local_cloud.moto_tables import make_tables_faithful
 
 
 @pytest.fixture
@@ -15,6 +16,7 @@ def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     make_queues_faithful()
+    make_tables_faithful()
     with mock_aws():
         yield
 
