@@ -8,6 +8,7 @@ from syncline.errors import ApplicationError
 from syncline.execution.context import MutationCtx, QueryCtx
 from syncline.execution.identity import UserIdentity
 from syncline.index.key_encoding import MISSING as UNSET
+from syncline.registration.auth_providers import CustomJwt, Oidc
 from syncline.registration.decorators import internal_mutation, internal_query, mutation, query
 from syncline.registration.types import Id, PaginationOptions, PaginationResult
 from syncline.schema.definition import define_schema, define_table
@@ -17,9 +18,11 @@ from syncline.values.value import Int64
 __all__ = [
     "UNSET",
     "ApplicationError",
+    "CustomJwt",
     "Id",
     "Int64",
     "MutationCtx",
+    "Oidc",
     "PaginationOptions",
     "PaginationResult",
     "QueryCtx",

@@ -386,6 +386,19 @@ class FunctionSpec:
     returns: JsonValue
 
 
+class ProviderSpec(msgspec.Struct, frozen=True, gc=False):
+    """Who signs users in, as data (convex-protocol.md 6.9)."""
+
+    issuer: str
+    """`iss` of its tokens, with a scheme and without a slash behind; both are forgiven there."""
+    application_id: str | None
+    """What `aud` has to contain; None: anything, and nothing too."""
+    algorithms: tuple[str, ...]
+    """What its tokens may be signed with, and nothing else."""
+    jwks: str | None
+    """Address of the key set, or the set itself as a "data:" URI; None: by OpenID discovery."""
+
+
 @dataclass(frozen=True, slots=True)
 class BundleSpec:
     """What a bundle of functions declares; pure data."""
@@ -394,6 +407,8 @@ class BundleSpec:
     modules: Mapping[str, str]
     """Module path to a hash that includes its imports."""
     schema: JsonValue
+    auth: tuple[ProviderSpec, ...] = ()
+    """From `auth_config.py`."""
 
 
 class FunctionRunner(Protocol):
@@ -409,4 +424,17 @@ class FunctionRunner(Protocol):
 
     async def close(self) -> None:
         """Stop the executors."""
+        ...
+
+
+class KeySets(Protocol):
+    """The web as far as tokens need it: discovery documents and key sets of their issuers."""
+
+    async def fetch(self, address: str) -> bytes:
+        """The document at an https:// address.
+
+        Raises:
+            UnavailableError: not reachable, too slow, or failing (5xx, 429): it may work later.
+            CallerError: there is no such document, or none of a sensible size.
+        """
         ...

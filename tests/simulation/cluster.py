@@ -19,6 +19,7 @@ from msgspec import structs
 from syncline.commit.record import Commit
 from syncline.drivers.answers import Caller
 from syncline.drivers.authentication import Authenticator, identity_attributes
+from syncline.drivers.credentials import Login
 from syncline.drivers.engine import Engine
 from syncline.drivers.follower import FollowedDocuments, Follower
 from syncline.drivers.inline_runner import InlineRunner
@@ -129,8 +130,8 @@ def functions() -> Functions:
 class AcceptingAuthenticator(Authenticator):
     """A token is the name of its user."""
 
-    def user(self, token: str) -> Caller:
-        return Caller(identity_of(token))
+    async def user(self, token: str) -> Login:
+        return Login(Caller(identity_of(token)))
 
 
 def identity_of(token: str) -> bytes:

@@ -22,9 +22,10 @@ from syncline.drivers.http_api import HttpApi
 from syncline.drivers.inline_runner import InlineRunner
 from syncline.drivers.memory_interest import MemoryInterest
 from syncline.drivers.stored_session import StoredSessions
+from syncline.drivers.tokens import Tokens
 from syncline.errors import UnavailableError
 from syncline.execution.determinism.time_limit import TimeLimit
-from syncline.machine import SystemEntropy
+from syncline.machine import SystemEntropy, WebKeySets
 from syncline.sync.session import SessionLimits
 
 CONNECTION_LIFE_MS: Final = 115 * 60_000
@@ -108,7 +109,7 @@ class Process:
                 gateway=deployed.gateway,
                 interest=deployed.interest,
                 wakeups=deployed.session_queue,
-                authenticator=Authenticator(engine.name, deployed.admin_secret()),
+                authenticator=self._authenticator(engine),
                 entropy=self.entropy,
                 limits=SessionLimits(
                     chunk_bytes=MESSAGE_BYTES_MAX,
@@ -127,12 +128,16 @@ class Process:
             engine, deployed = await self.engine(), self.deployed
             self._api = HttpApi(
                 engine,
-                secret=deployed.admin_secret(),
+                authenticator=self._authenticator(engine),
                 files=deployed.exchange_files,
                 entropy=self.entropy,
                 part_bytes_max=PART_BYTES_MAX,
             )
         return self._api
+
+    def _authenticator(self, engine: Engine) -> Authenticator:
+        tokens = Tokens(engine, WebKeySets(), engine.clock, redact=engine.redact)
+        return Authenticator(engine.name, self.deployed.admin_secret(), tokens)
 
     def close(self) -> None:
         """End what runs; Lambda never asks for it, tests do."""

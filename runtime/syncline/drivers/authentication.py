@@ -6,11 +6,12 @@ Used for HTTP headers and for the WebSocket's Authenticate message alike.
 import base64
 from typing import Final, cast
 
-import jwt
 import orjson
 
 from syncline.drivers.admin_key import is_admin_key, without_type_prefix
 from syncline.drivers.answers import ANONYMOUS, Caller
+from syncline.drivers.credentials import AuthenticationError, Login
+from syncline.drivers.tokens import Tokens
 from syncline.errors import CallerError
 from syncline.sync.effects import VerifyToken
 from syncline.values import wire_json
@@ -19,27 +20,24 @@ _ADMIN_SCHEME: Final = "convex "
 _USER_SCHEME: Final = "bearer "
 
 
-class AuthenticationError(CallerError):
-    """The credentials are no good. `status` is the HTTP status: 400, 401 or 403."""
-
-    def __init__(self, code: str, message: str, status: int = 401) -> None:
-        super().__init__(code, message)
-        self.status = status
-
-
 class Authenticator:
     """Checks credentials for one deployment."""
 
-    def __init__(self, name: str, secret: bytes) -> None:
-        """`name`: of the deployment; `secret`: what its admin keys are made from."""
+    def __init__(self, name: str, secret: bytes, tokens: Tokens | None = None) -> None:
+        """`name`: of the deployment; `secret`: what its admin keys are made from.
+
+        `tokens` checks those of users; without it nobody but admins can sign in.
+        """
         self._name = name
         self._secret = secret
+        self._tokens = tokens
 
-    def caller(self, authorization: str | None, admin_key: str | None = None) -> Caller:
+    async def caller(self, authorization: str | None, admin_key: str | None = None) -> Caller:
         """The caller of an HTTP request: `Authorization` header first, then `?adminKey=`.
 
         Raises:
             AuthenticationError: malformed (400), not accepted (401) or a wrong admin key (403).
+            UnavailableError: a token can't be checked now.
         """
         if authorization is None:
             return ANONYMOUS if admin_key is None else self.admin(admin_key)
@@ -47,7 +45,7 @@ class Authenticator:
         if scheme == _ADMIN_SCHEME:
             return self.admin(authorization[7:].strip())
         if scheme == _USER_SCHEME:
-            return self.user(authorization[7:].strip())
+            return (await self.user(authorization[7:].strip())).caller
         raise AuthenticationError(
             "InvalidAuthHeader",
             'The Authorization header must be "Bearer <token>" or "Convex <admin key>".',
@@ -70,32 +68,27 @@ class Authenticator:
             )
         return Caller(impersonated(identity), is_admin=True) if identity else Caller(is_admin=True)
 
-    def session(self, token: VerifyToken) -> Caller:
-        """Whom a session's Authenticate message names. Raises AuthenticationError."""
-        if token.token_type == "User":  # noqa: S105 - a kind of token, not a password
-            return self.user(token.value)
-        caller = self.admin(token.value)
-        if token.acting_as is None:
-            return caller
-        return Caller(_attributes_from_json(token.acting_as), is_admin=True)
-
-    def user(self, token: str) -> Caller:
-        """A signed-in user, by a JWT; without configured providers none is accepted.
+    async def session(self, token: VerifyToken) -> Login:
+        """Whom a session's Authenticate message names.
 
         Raises:
-            AuthenticationError: 401 InvalidAuthHeader (no JWT at all) or NoAuthProvider.
+            AuthenticationError: the token or key is no good.
+            UnavailableError: a token can't be checked now.
         """
-        try:
-            claims = jwt.decode(token, options={"verify_signature": False})
-        except jwt.PyJWTError as error:
+        if token.token_type == "User":  # noqa: S105 - a kind of token, not a password
+            return await self.user(token.value)
+        caller = self.admin(token.value)
+        if token.acting_as is None:
+            return Login(caller)
+        return Login(Caller(_attributes_from_json(token.acting_as), is_admin=True))
+
+    async def user(self, token: str) -> Login:
+        """A signed-in user, by a JWT. Raises as `Tokens.login`."""
+        if self._tokens is None:
             raise AuthenticationError(
-                "InvalidAuthHeader", f"The bearer token can't be read as a JWT: {error}."
-            ) from error
-        raise AuthenticationError(
-            "NoAuthProvider",
-            "No auth provider found matching the given token. The deployment has no providers "
-            f"configured; the token names issuer {claims.get('iss')!r}.",
-        )
+                "NoAuthProvider", "No auth provider found matching the given token"
+            )
+        return await self._tokens.login(token)
 
 
 def impersonated(identity: str) -> bytes:

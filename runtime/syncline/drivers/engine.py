@@ -39,6 +39,7 @@ from syncline.ports import (
     FunctionRunner,
     InterestStore,
     Log,
+    ProviderSpec,
 )
 from syncline.ports import Documents as DocumentsPort
 
@@ -242,6 +243,12 @@ class Engine:
     def spec(self) -> BundleSpec:
         """What the serving bundle declares, as far as this process has heard."""
         return self._runner.known_spec(self._deployed)
+
+    async def auth_providers(self, *, newest: bool) -> Sequence[ProviderSpec]:
+        """The deployed providers; `newest`: also those that another process has just pushed."""
+        if newest and self._others_apply:
+            await self.committer.follow()
+        return self.replica.deployment_at(self.replica.durable.ts).auth
 
     @property
     def _deployed(self) -> str:

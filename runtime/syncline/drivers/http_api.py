@@ -54,13 +54,13 @@ class HttpApi:
         self,
         deployment: Deployment,
         *,
-        secret: bytes,
+        authenticator: Authenticator,
         files: ExchangeFiles,
         entropy: Entropy,
         part_bytes_max: int | None = None,
     ) -> None:
-        """`secret`: what admin keys are made from; `part_bytes_max`: of a part of an upload."""
-        self.authenticator = Authenticator(deployment.name, secret)
+        """`part_bytes_max`: of a part of an upload."""
+        self.authenticator = authenticator
         self.exchange = ExchangeEndpoints(deployment, files, entropy, part_bytes_max)
         self._functions = FunctionEndpoints(deployment)
         self._deployment = deployment
@@ -110,7 +110,7 @@ class HttpApi:
         plain = self._plain(request)
         if plain is not None:
             return plain
-        caller = self.authenticator.caller(
+        caller = await self.authenticator.caller(
             request.headers.get("authorization"), request.query.get("adminKey")
         )
         response = await self._call(request, caller)

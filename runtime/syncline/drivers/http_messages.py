@@ -10,7 +10,7 @@ from typing import Final
 
 import orjson
 
-from syncline.drivers.authentication import AuthenticationError
+from syncline.drivers.credentials import AuthenticationError
 from syncline.errors import (
     CallerError,
     ConflictError,

@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from syncline.commit.record import Duplicate
 from syncline.commit.tail import Tail
 from syncline.drivers.committer import Committer, Done, Draft, Rerun, Settled
@@ -222,7 +224,11 @@ class Pusher:
             await self._switch_tables(writes, push, removed_indexes)
             await self._switch_modules(writes, push.spec, changed, removed)
             deployment = await writes.rows(DEPLOYMENT)
-            fields: dict[str, Value] = {"bundle": push.bundle, "url": push.url}
+            fields: dict[str, Value] = {
+                "bundle": push.bundle,
+                "url": push.url,
+                "auth": wire_json.decode(msgspec.json.encode(push.spec.auth)),
+            }
             if deployment:
                 writes.replace(deployment[0], DEPLOYMENT, fields)
             else:

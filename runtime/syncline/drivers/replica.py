@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
+import msgspec
+
 from syncline.commit.record import Commit, DocumentChange, Position, Reset
 from syncline.commit.tail import Tail
 from syncline.drivers.snapshot_reader import Snapshot, SnapshotReader, TailSource
@@ -21,7 +23,7 @@ from syncline.index.index_definition import BY_ID, index_id
 from syncline.index.key_encoding import prefix_successor
 from syncline.index.key_range import KeyRange
 from syncline.limits import TAIL_REPLY_BYTES_MAX
-from syncline.ports import Documents, Log, RangeRead, SnapshotReads
+from syncline.ports import Documents, Log, ProviderSpec, RangeRead, SnapshotReads
 from syncline.schema.catalog import Catalog
 from syncline.values import wire_json
 from syncline.values.value import Value
@@ -69,10 +71,11 @@ class Timeline(Generic[_T]):
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What is deployed at a ts: the bundle's content hash and each module's hash with imports."""
+    """What is deployed at a ts: the bundle's content hash, each module's hash, and providers."""
 
     bundle: str = ""
     modules: Mapping[str, str] = field(default_factory=dict[str, str])
+    auth: tuple[ProviderSpec, ...] = ()
 
     def module_hash(self, path: str) -> str:
         """The hash of the module of function `path` ("dir/mod:fn"); "" when there is none."""
@@ -80,18 +83,26 @@ class Deployment:
 
     def changed(self, changes: Sequence[DocumentChange]) -> "Deployment":
         """The deployment after these changes of system documents."""
-        bundle, modules = self.bundle, dict(self.modules)
+        bundle, modules, auth = self.bundle, dict(self.modules), self.auth
         for change in changes:
             after = _row(change.after)
             if change.table == DEPLOYMENT:
-                bundle = str(after["bundle"]) if after else ""
+                bundle, auth = _bundle_and_auth(after)
             elif change.table == MODULES:
                 before = _row(change.before)
                 if before:
                     modules.pop(str(before["path"]), None)
                 if after:
                     modules[str(after["path"])] = str(after["hash"])
-        return replace(self, bundle=bundle, modules=modules)
+        return replace(self, bundle=bundle, modules=modules, auth=auth)
+
+
+def _bundle_and_auth(row: dict[str, Value] | None) -> tuple[str, tuple[ProviderSpec, ...]]:
+    if row is None:
+        return "", ()
+    # Deployments of before there were providers have no such field.
+    auth = msgspec.convert(row.get("auth", []), tuple[ProviderSpec, ...])
+    return str(row["bundle"]), auth
 
 
 def _row(document: bytes | None) -> dict[str, Value] | None:
@@ -270,10 +281,10 @@ async def _derive(reads: SnapshotReads, ts: int) -> tuple[Timeline[Catalog], Tim
     tables = await _all_rows(reads, TABLES)
     modules = {str(row["path"]): str(row["hash"]) for row in await _all_rows(reads, MODULES)}
     rows = await _all_rows(reads, DEPLOYMENT)
-    bundle = str(rows[0]["bundle"]) if rows else ""
+    bundle, auth = _bundle_and_auth(rows[0] if rows else None)
     return (
         Timeline(ts, Catalog.from_rows(tables, ts)),
-        Timeline(ts, Deployment(bundle, modules)),
+        Timeline(ts, Deployment(bundle, modules, auth)),
     )
 
 

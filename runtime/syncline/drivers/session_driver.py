@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 import msgspec
 
 from syncline.drivers.answers import ANONYMOUS, Answer, Caller
-from syncline.drivers.authentication import AuthenticationError
+from syncline.drivers.credentials import AuthenticationError, Login
 from syncline.drivers.queries import Entry
 from syncline.drivers.session_calls import call_result, missing_action, query_path
 from syncline.errors import CallerError, UnavailableError
@@ -110,6 +110,7 @@ class SessionDriver:
         self._unsent: list[Send] = []
         self._fruitless = 0
         self._exact: asyncio.Task[None] | None = None
+        self._verifying: asyncio.Task[None] | None = None
         self._repeats: asyncio.TimerHandle | None = None
         self._had_repeats = False
 
@@ -149,8 +150,9 @@ class SessionDriver:
         self._machine.close(1001, "")
         for query_id in list(self._watched):
             self._unwatch(query_id)
-        if self._exact is not None:
-            self._exact.cancel()
+        for task in (self._exact, self._verifying):
+            if task is not None:
+                task.cancel()
         if self._repeats is not None:
             self._repeats.cancel()
         self._sessions.remove(self)
@@ -167,8 +169,8 @@ class SessionDriver:
                 case RunAction():
                     self._run_action(effect)
                 case VerifyToken():
-                    # Not at once: what was held back may hold the next token, and so on.
-                    asyncio.get_running_loop().call_soon(self._verify, effect)
+                    # One at a time: the machine holds the next token back till this one is known.
+                    self._verifying = asyncio.get_running_loop().create_task(self._verify(effect))
                 case Close():
                     self._socket.close(effect.code, effect.reason)
         if self._machine.wants_update:
@@ -226,18 +228,33 @@ class SessionDriver:
         result = missing_action(effect.path)
         self._perform(self._machine.action_finished(effect.request_id, result, self._now_ms()))
 
-    @_guarded
-    def _verify(self, effect: VerifyToken) -> None:
+    async def _verify(self, effect: VerifyToken) -> None:
         try:
-            caller = self._sessions.authenticator.session(effect)
+            login: Login | AuthenticationError | None = await self._sessions.authenticator.session(
+                effect
+            )
         except AuthenticationError as error:
-            effects = self._machine.authentication_failed(
-                effect.base_version, error.message, self._now_ms()
-            )
-        else:
-            effects = self._machine.authenticated(
-                effect.base_version, caller.identity, self._now_ms(), is_admin=caller.is_admin
-            )
+            login = error
+        except UnavailableError:
+            login = None
+        except Exception as error:
+            self.fail(error)
+            return
+        self._verified(effect.base_version, login)
+
+    @_guarded
+    def _verified(self, base: int, login: Login | AuthenticationError | None) -> None:
+        """A token has been checked; None: it could not be, and the client comes back later."""
+        machine, now_ms = self._machine, self._now_ms()
+        match login:
+            case Login(caller, expires_ms):
+                effects = machine.authenticated(
+                    base, caller.identity, now_ms, is_admin=caller.is_admin, expires_ms=expires_ms
+                )
+            case AuthenticationError():
+                effects = machine.authentication_failed(base, login.message, now_ms)
+            case None:
+                effects = machine.authentication_unavailable(base, now_ms)
         self._perform(effects)
 
     # Updates

@@ -19,7 +19,8 @@ from typing import Final, TypeAlias
 import msgspec
 
 from syncline.drivers.answers import Answer, Caller
-from syncline.drivers.authentication import AuthenticationError, Authenticator
+from syncline.drivers.authentication import Authenticator
+from syncline.drivers.credentials import AuthenticationError
 from syncline.drivers.engine import Engine
 from syncline.drivers.session_calls import call_result, missing_action, query_path
 from syncline.errors import CallerError, UnavailableError
@@ -224,7 +225,7 @@ class StoredSessions:
                     result = missing_action(path)
                     todo.extend(session.action_finished(request_id, result, self._now_ms()))
                 case VerifyToken() as token:
-                    todo.extend(self._verify(session, token))
+                    todo.extend(await self._verify(session, token))
                 case Close():
                     handling.is_closing = True
 
@@ -237,13 +238,22 @@ class StoredSessions:
         request = (session.session_id, wish.request_id)
         return await self._engine.mutation(path, wish.arguments, caller, request=request)
 
-    def _verify(self, session: Session, token: VerifyToken) -> list[Effect]:
-        base, now_ms = token.base_version, self._now_ms()
+    async def _verify(self, session: Session, token: VerifyToken) -> list[Effect]:
+        base = token.base_version
         try:
-            caller = self._authenticator.session(token)
+            login = await self._authenticator.session(token)
         except AuthenticationError as error:
-            return session.authentication_failed(base, error.message, now_ms)
-        return session.authenticated(base, caller.identity, now_ms, is_admin=caller.is_admin)
+            return session.authentication_failed(base, error.message, self._now_ms())
+        except UnavailableError:
+            return session.authentication_unavailable(base, self._now_ms())
+        caller = login.caller
+        return session.authenticated(
+            base,
+            caller.identity,
+            self._now_ms(),
+            is_admin=caller.is_admin,
+            expires_ms=login.expires_ms,
+        )
 
     # Updates
 

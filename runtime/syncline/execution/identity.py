@@ -40,7 +40,13 @@ class UserIdentity:
     """Custom claims under their own names."""
 
 
-_ATTRIBUTES = frozenset(UserIdentity.__dataclass_fields__) - {"claims"}
+ATTRIBUTES = frozenset(UserIdentity.__dataclass_fields__) - {"claims"}
+"""What is no custom claim, by its snake_case name."""
+
+
+def attribute_name(name: str) -> str:
+    """The snake_case name that an attribute or a claim would have as an attribute."""
+    return _HUMP.sub("_", name).lower()
 
 
 def user_identity(attributes: bytes) -> UserIdentity:
@@ -50,8 +56,8 @@ def user_identity(attributes: bytes) -> UserIdentity:
     known: dict[str, Value] = {}
     claims: dict[str, Value] = {}
     for name, value in decoded.items():
-        snake = _HUMP.sub("_", name).lower()
-        if snake in _ATTRIBUTES:
+        snake = attribute_name(name)
+        if snake in ATTRIBUTES:
             known[snake] = value
         else:
             claims[name] = value

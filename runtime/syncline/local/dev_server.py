@@ -19,20 +19,23 @@ from typing import Any
 from aiohttp import web
 
 from syncline.drivers.admin_key import admin_key
+from syncline.drivers.authentication import Authenticator
 from syncline.drivers.engine import Engine
 from syncline.drivers.memory_interest import MemoryInterest
 from syncline.drivers.sessions import Sessions
+from syncline.drivers.tokens import Tokens
 from syncline.errors import CallerError
 from syncline.local import garbage
 from syncline.local.bundle_store import BundleStore
 from syncline.local.console import DevConsole
+from syncline.local.development_issuer import DevelopmentIssuer
 from syncline.local.embedded_postgres import EmbeddedPostgres
 from syncline.local.executor_pool import ExecutorPool
 from syncline.local.http_api import make_http_api
 from syncline.local.http_server import make_app
 from syncline.local.memory_documents import MemoryDocuments
 from syncline.local.reload import push_and_report, watch
-from syncline.machine import SystemClock, SystemEntropy
+from syncline.machine import SystemClock, SystemEntropy, WebKeySets
 from syncline.postgres.log import PostgresLog
 
 HOST = "127.0.0.1"
@@ -133,7 +136,11 @@ class DevServer:
 
     async def _serve(self, engine: Engine, postgres: EmbeddedPostgres, secret: bytes) -> None:
         options = self._options
-        api = make_http_api(engine, secret, options.data, self._entropy)
+        # Beside the providers of the functions: tokens of `syncline auth token`.
+        own = [DevelopmentIssuer(options.data).provider()]
+        tokens = Tokens(engine, WebKeySets(), engine.clock, own=own, redact=engine.redact)
+        authenticator = Authenticator(engine.name, secret, tokens)
+        api = make_http_api(engine, authenticator, options.data, self._entropy)
         await api.start()
         app = make_app(Sessions(engine, api.authenticator), api)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)

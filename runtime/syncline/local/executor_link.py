@@ -39,6 +39,7 @@ from syncline.ports import (
     FunctionCall,
     FunctionOutcome,
     FunctionSpec,
+    ProviderSpec,
     SnapshotReads,
 )
 from syncline.values import wire_json
@@ -325,4 +326,5 @@ def _spec(data: dict[str, Any]) -> BundleSpec:
         functions=tuple(FunctionSpec(**function) for function in data["functions"]),
         modules=data["modules"],
         schema=data["schema"],
+        auth=msgspec.convert(data["auth"], tuple[ProviderSpec, ...]),
     )

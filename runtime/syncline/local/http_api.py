@@ -4,6 +4,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from syncline.drivers.authentication import Authenticator
 from syncline.drivers.deployment import Deployment
 from syncline.drivers.http_api import BODY_BYTES_MAX, HttpApi
 from syncline.drivers.http_messages import (
@@ -17,10 +18,12 @@ from syncline.local.exchange_folder import ExchangeFolder
 from syncline.ports import Entropy
 
 
-def make_http_api(deployment: Deployment, secret: bytes, data: Path, entropy: Entropy) -> HttpApi:
+def make_http_api(
+    deployment: Deployment, authenticator: Authenticator, data: Path, entropy: Entropy
+) -> HttpApi:
     """The API of a local deployment; imports and exports lie in `data/exchange`."""
     files = ExchangeFolder(data / "exchange")
-    return HttpApi(deployment, secret=secret, files=files, entropy=entropy)
+    return HttpApi(deployment, authenticator=authenticator, files=files, entropy=entropy)
 
 
 async def answer(api: HttpApi, request: web.Request) -> web.StreamResponse:

@@ -15,7 +15,8 @@ from types import ModuleType
 from syncline.errors import DeveloperError
 from syncline.execution.determinism import audit_guard
 from syncline.execution.determinism.call_state import MODULE_MARK, LoadingState
-from syncline.ports import BundleSpec, FunctionSpec
+from syncline.ports import BundleSpec, FunctionSpec, ProviderSpec
+from syncline.registration.auth_providers import provider_specs
 from syncline.registration.project import Project, read_project
 from syncline.registration.project_finder import FINDER
 from syncline.registration.registry import (
@@ -29,6 +30,7 @@ from syncline.registration.system_functions import system_definitions
 from syncline.schema.definition import Schema
 
 SCHEMA_MODULE = "schema"
+AUTH_MODULE = "auth_config"
 
 
 def load_bundle(folder: Path, bundle: str) -> LoadedBundle:
@@ -52,6 +54,7 @@ def load_bundle(folder: Path, bundle: str) -> LoadedBundle:
             }
             definitions = _definitions(namespaces, project)
         schema = _schema(namespaces)
+        auth = _auth(namespaces)
     except BaseException:
         FINDER.remove(package)
         raise
@@ -59,6 +62,7 @@ def load_bundle(folder: Path, bundle: str) -> LoadedBundle:
         functions=tuple(map(_spec, definitions.values())),
         modules=project.hashes,
         schema=None if schema is None else schema.to_json(),
+        auth=auth,
     )
     return LoadedBundle(
         hash=bundle,
@@ -188,6 +192,11 @@ def _schema(namespaces: Mapping[str, ModuleType]) -> Schema | None:
         "schema.py:1: it has no `schema`: write `schema = define_schema({...})`, or remove the "
         "file to go without one.",
     )
+
+
+def _auth(namespaces: Mapping[str, ModuleType]) -> tuple[ProviderSpec, ...]:
+    module = namespaces.get(AUTH_MODULE)
+    return () if module is None else provider_specs(getattr(module, "providers", None))
 
 
 def _spec(definition: FunctionDefinition) -> FunctionSpec:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from syncline.drivers.answers import ANONYMOUS, Answer, Caller
+from syncline.drivers.authentication import Authenticator
 from syncline.drivers.exchange_files import ExchangeFiles
 from syncline.drivers.http_api import HttpApi
 from syncline.drivers.http_messages import HttpRequest, HttpResponse
@@ -98,7 +99,7 @@ def api_of(
 ) -> HttpApi:
     return HttpApi(
         deployment,
-        secret=SECRET,
+        authenticator=Authenticator(deployment.name, SECRET),
         files=files or ExchangeFolder(folder),
         entropy=CountingEntropy(),
         part_bytes_max=part_bytes_max,

@@ -1,17 +1,36 @@
 """Admin keys and what stands behind a credential."""
 
+import asyncio
 import base64
+from collections.abc import Sequence
 
 import jwt
 import orjson
 import pytest
 
 from syncline.drivers.admin_key import admin_key, is_admin_key
-from syncline.drivers.answers import ANONYMOUS
-from syncline.drivers.authentication import AuthenticationError, Authenticator
+from syncline.drivers.answers import ANONYMOUS, Caller
+from syncline.drivers.authentication import Authenticator
+from syncline.drivers.credentials import AuthenticationError
+from syncline.drivers.tokens import Tokens
+from syncline.machine import SystemClock
+from syncline.ports import ProviderSpec
 from tests.unit.drivers.fake_deployment import NAME, SECRET
 
 KEY = admin_key(NAME, SECRET)
+
+
+class NoProviders:
+    async def auth_providers(self, *, newest: bool) -> Sequence[ProviderSpec]:
+        return ()
+
+    async def fetch(self, address: str) -> bytes:
+        raise AssertionError(f"nobody has named {address}")
+
+
+def caller_of(header: str | None, key: str | None = None) -> Caller:
+    tokens = Tokens(NoProviders(), NoProviders(), SystemClock())
+    return asyncio.run(Authenticator(NAME, SECRET, tokens).caller(header, key))
 
 
 def test_a_key_names_the_deployment_and_has_no_colon():
@@ -39,7 +58,7 @@ def identity_suffix(**attributes: object) -> str:
 
 def test_an_admin_may_impersonate_a_user_whose_token_identifier_is_completed():
     suffix = identity_suffix(issuer="https://i.test", subject="u1", name="Ada")
-    caller = Authenticator(NAME, SECRET).caller(f"Convex prod:{KEY}:{suffix}")
+    caller = caller_of(f"Convex prod:{KEY}:{suffix}")
     assert caller.is_admin
     assert caller.identity is not None
     assert orjson.loads(caller.identity) == {
@@ -51,7 +70,7 @@ def test_an_admin_may_impersonate_a_user_whose_token_identifier_is_completed():
 
 
 def test_without_any_credential_the_caller_is_anonymous():
-    assert Authenticator(NAME, SECRET).caller(None) == ANONYMOUS
+    assert caller_of(None) == ANONYMOUS
 
 
 @pytest.mark.parametrize(
@@ -68,13 +87,12 @@ def test_without_any_credential_the_caller_is_anonymous():
 )
 def test_bad_credentials_are_refused_with_their_status(header: str, status: int, code: str):
     with pytest.raises(AuthenticationError) as refused:
-        Authenticator(NAME, SECRET).caller(header)
+        caller_of(header)
     assert (refused.value.status, refused.value.code) == (status, code)
 
 
 def test_schemes_are_compared_without_case_and_the_url_parameter_comes_second():
-    authenticator = Authenticator(NAME, SECRET)
-    assert authenticator.caller(f"CONVEX {KEY}").is_admin
-    assert authenticator.caller(None, KEY).is_admin
+    assert caller_of(f"CONVEX {KEY}").is_admin
+    assert caller_of(None, KEY).is_admin
     with pytest.raises(AuthenticationError):
-        authenticator.caller("Convex wrong", KEY)
+        caller_of("Convex wrong", KEY)
