@@ -64,7 +64,8 @@ def test_both_hold_the_same_lock_and_what_it_says(running: Path, deployed: Path)
     locks = [(folder / "requirements.lock").read_text() for folder in (running, deployed)]
     assert locks[0] == locks[1]
     assert _distributions(running) == _distributions(deployed)
-    assert len(_distributions(running)) == len(locks[0].splitlines())
+    # The lock is of the others: the code is its own.
+    assert len(_distributions(running)) == len(locks[0].splitlines()) + 1
     for name in ("aws-lambda-powertools", "boto3", "pynamodb", "psycopg", "msgspec"):
         assert f"\n{name}==" in f"\n{locks[0]}"
 

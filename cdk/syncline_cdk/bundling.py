@@ -4,6 +4,7 @@
     <distributions>            Syncline's needs and the functions' own, at the pinned versions
     requirements.lock          all of them, one `name==version` a line
     functions.lock             those that the functions asked for
+    syncline-<version>.dist-info   its version
     code.json                  {"python": "3.13", "architecture": "arm64", "is_running": false}
 
 For Lambda, wheels for its platform are fetched by uv: wheels only, never a build. For the running
@@ -63,6 +64,7 @@ def build_code(target: CodeTarget, *, functions_lock: Path | None, builds: Path 
         "requirements.lock": lock_text(pins),
         "functions.lock": lock_text(of_functions),
         "code.json": json.dumps(target._asdict()),
+        **_own_metadata(),
     }
     finished = builds / _digest(notes)
     if finished.is_dir():
@@ -73,6 +75,7 @@ def build_code(target: CodeTarget, *, functions_lock: Path | None, builds: Path 
         folder = Path(name) / "code"
         folder.mkdir()
         for note, text in notes.items():
+            (folder / note).parent.mkdir(exist_ok=True)
             (folder / note).write_text(text, encoding="utf-8")
         (_copy_installed if target.is_running else _fetch_wheels)(pins, target, folder)
         _drop_what_nobody_imports(folder)
@@ -93,6 +96,13 @@ def first_party_files() -> Iterator[tuple[PurePosixPath, Path]]:
     for path in sorted(package.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             yield PurePosixPath(path.relative_to(package.parent).as_posix()), path
+
+
+def _own_metadata() -> dict[str, str]:
+    """What tells the code its own version, as for any installed package."""
+    version = metadata.version("syncline")
+    text = f"Metadata-Version: 2.1\nName: syncline\nVersion: {version}\n"
+    return {f"syncline-{version}.dist-info/METADATA": text}
 
 
 def _digest(notes: dict[str, str]) -> str:

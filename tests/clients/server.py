@@ -25,7 +25,6 @@ import psutil
 
 PROJECT = Path(__file__).resolve().parents[2]
 SYNCLINE = Path(sys.executable).with_name("syncline")
-START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0
 
 _PUSH_FAILED = re.compile(r"Push failed")
@@ -45,6 +44,8 @@ class DevServer:
         functions: the folder; copied to `project/functions`.
         project: an empty folder for the copy and, in `.syncline`, the data.
     """
+
+    START_SECONDS_MAX = 60.0
 
     def __init__(self, functions: Path, project: Path) -> None:
         self.project = project
@@ -78,12 +79,26 @@ class DevServer:
         with self._changed:
             return "".join(self._lines)
 
+    def options(self) -> list[str]:
+        """More options of the command."""
+        return []
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send the server's process a signal."""
+        assert self._process is not None, "not started"
+        self._process.send_signal(number)
+
     def start(self) -> None:
         """Start and wait until the functions are served."""
         command = [SYNCLINE, "dev", "--functions", self.functions, "--data", self.data]
         begin = len(self._lines)
         self._process = subprocess.Popen(
-            [*map(str, command), "--port", str(self.port)],
+            [*map(str, command), "--port", str(self.port), *self.options()],
             cwd=self.project,
             env={**os.environ, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
@@ -121,7 +136,7 @@ class DevServer:
         """The first line from line `begin` on that matches; the server may not end before."""
         process = self._process
         assert process is not None, "not started"
-        deadline = time.monotonic() + START_SECONDS_MAX
+        deadline = time.monotonic() + self.START_SECONDS_MAX
         with self._changed:
             position = begin
             while True:

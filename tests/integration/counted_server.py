@@ -13,7 +13,8 @@ from syncline.local.bundle_store import BundleStore
 from syncline.local.console import DevConsole
 from syncline.local.dev_server import DevOptions, DevServer
 from syncline.local.executor_pool import ExecutorPool
-from tests.clients.server import START_SECONDS_MAX, free_port
+from tests.clients.server import DevServer as DevServerProcess
+from tests.clients.server import free_port
 
 
 class _Announcements(io.StringIO):
@@ -61,7 +62,7 @@ class CountedServer(DevServer):
         ready = asyncio.create_task(self._said.ready.wait())
         await asyncio.wait(
             (self._running, ready),
-            timeout=START_SECONDS_MAX,
+            timeout=DevServerProcess.START_SECONDS_MAX,
             return_when=asyncio.FIRST_COMPLETED,
         )
         if not ready.done():

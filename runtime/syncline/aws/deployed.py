@@ -4,6 +4,7 @@ Nothing is made while modules are imported: a snapshot of the process (SnapStart
 no socket, no credential and no random number.
 """
 
+import tempfile
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from syncline.aws.exchange_bucket import ExchangeBucket
 
-SCRATCH: Final = Path("/tmp/syncline")  # noqa: S108 - the one folder that a Lambda may write to
+SCRATCH: Final = Path(tempfile.gettempdir()) / "syncline"
 """Bundles in use, and files of imports and exports."""
 
 SECRET_SECONDS: Final = 300

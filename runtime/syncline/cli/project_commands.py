@@ -3,12 +3,14 @@
 import asyncio
 import io
 import zipfile
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 
+from syncline.cli.cdk_process import CONFIG_FILE, read_project
 from syncline.cli.deploy_command import deployed_admin_key, stored_bundle
 from syncline.cli.deployment_client import DeploymentClient
 from syncline.cli.new_project import write_project
@@ -25,8 +27,18 @@ from syncline.cli.target import (
 )
 from syncline.errors import CallerError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 FunctionsOption = Annotated[Path, typer.Option(help="The folder of the functions.")]
 DEFAULT_FUNCTIONS = Path("functions")
+
+
+class Cloud(StrEnum):
+    """Where `syncline dev` runs the deployment."""
+
+    EMBEDDED = "embedded"
+    MOTO = "moto"
 
 
 def init(
@@ -46,18 +58,50 @@ def dev(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="The port on 127.0.0.1.")] = 3210,
     data: DataOption = DEFAULT_DATA,
     watch: Annotated[bool, typer.Option(help="Push again after every save.")] = True,
+    cloud: Annotated[
+        Cloud, typer.Option(help="moto: the deployment's own stacks and Lambdas, on this machine.")
+    ] = Cloud.EMBEDDED,
+    disorder: Annotated[
+        int | None,
+        typer.Option(help="With --cloud moto: reorder and repeat messages, by this seed."),
+    ] = None,
 ) -> None:
     """Run the local deployment: push the functions, watch them, show what they do."""
-    from syncline.local.dev_server import DevOptions, run_dev_server
-
     if not functions.is_dir():
         raise CallerError(
             "FunctionsFolderMissing",
             f"There is no folder {functions}: `syncline init` makes an example, --functions names "
             "another one.",
         )
+    if cloud is Cloud.MOTO:
+        raise typer.Exit(_run_cloud(functions, port, data, watch=watch, disorder=disorder))
+    from syncline.local.dev_server import DevOptions, run_dev_server
+
     options = DevOptions(functions=functions, data=data, port=port, watch=watch)
     raise typer.Exit(run_dev_server(options))
+
+
+def _run_cloud(functions: Path, port: int, data: Path, *, watch: bool, disorder: int | None) -> int:
+    try:
+        from syncline.local_cloud.cloud_server import CloudServerOptions, run_cloud_server
+    except ImportError as missing:
+        raise CallerError(
+            "MissingExtras",
+            f"--cloud moto needs {missing.name}: pip install 'syncline[aws,cdk,local-cloud]'.",
+        ) from missing
+    has_project = Path(CONFIG_FILE).is_file()
+    settings: Mapping[str, object] = read_project(Path(), {}).settings if has_project else {}
+    return run_cloud_server(
+        CloudServerOptions(
+            functions=functions,
+            data=data,
+            folder=Path(),
+            settings=settings,
+            port=port,
+            watch=watch,
+            disorder=disorder,
+        )
+    )
 
 
 def admin_key(

@@ -12,7 +12,8 @@ from syncline.local.console import DevConsole
 from syncline.local.generated_files import refresh_generated
 
 
-def _is_source(_: Change, path: str) -> bool:
+def is_source(_: Change, path: str) -> bool:
+    """Whether a changed file belongs to the functions; for watchfiles."""
     return path.endswith(".py") and "__pycache__" not in path and "_generated" not in path
 
 
@@ -45,5 +46,5 @@ def _say(report: PushReport, engine: Engine, console: DevConsole) -> None:
 
 async def watch(engine: Engine, functions: Path, console: DevConsole, stop: asyncio.Event) -> None:
     """Push after every save until `stop` is set."""
-    async for _ in awatch(functions, watch_filter=_is_source, stop_event=stop, debounce=200):
+    async for _ in awatch(functions, watch_filter=is_source, stop_event=stop, debounce=200):
         await push_and_report(engine, functions, console)

@@ -81,6 +81,7 @@ class FrontDoor:
         self._runner: web.ServerRunner | None = None
         self._site: web.TCPSite | None = None
         self._url = ""
+        self._is_closed = False
 
     @property
     def url(self) -> str:
@@ -122,11 +123,22 @@ class FrontDoor:
         """Close every socket as a failing or restarting gateway does; tells how many."""
         return self._sockets.interrupt(code)
 
+    def close_for_repairs(self) -> int:
+        """Close every socket with 1012 and answer 503 to everything; tells how many there were."""
+        self._is_closed = True
+        return self.interrupt(CloseCode.SERVICE_RESTART)
+
+    def open_again(self) -> None:
+        """Let clients in again."""
+        self._is_closed = False
+
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.raw_path.partition("?")[0]
         connection_id = connection_of(path, self._stage)
         if connection_id is not None:
             return await self._connections.answer(request, connection_id)
+        if self._is_closed:
+            return web.Response(status=503, text="Service Unavailable")
         asked = viewer_request(request)
         if not self._distribution.leads_to_sockets(path):
             return await self._http.answer(request, asked)

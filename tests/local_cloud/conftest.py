@@ -1,0 +1,41 @@
+"""The fixtures of the client tests, on the local cloud instead of the embedded server.
+
+One cloud serves a whole process of tests: each keeps to its own room, and what restarts the server
+means an outage here.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.clients.conftest import FUNCTIONS, node, pypi, room
+from tests.clients.server import PROJECT
+from tests.local_cloud.cloud_server import CloudServer
+
+__all__ = ["node", "pypi", "room"]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudServer]:
+    """The test functions, deployed."""
+    with CloudServer(FUNCTIONS, tmp_path_factory.mktemp("cloud")) as running:
+        yield running
+
+
+@pytest.fixture
+def own_server(server: CloudServer) -> CloudServer:
+    """The same: an outage is all that a test can do to it."""
+    return server
+
+
+@pytest.fixture(scope="session")
+def app_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudServer]:
+    """The sample app's functions, deployed."""
+    with CloudServer(PROJECT / "functions", tmp_path_factory.mktemp("app")) as running:
+        yield running
+
+
+@pytest.fixture
+def app_server(app_cloud: CloudServer) -> CloudServer:
+    """The same, for the tests of the React quickstart."""
+    return app_cloud
