@@ -1,11 +1,12 @@
 """`ctx.db.query(table)`: a query that is built step by step and read once (convex-protocol 6.3)."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal, Self
 
 from syncline.errors import DeveloperError
 from syncline.execution.calls import ContextCall, ContextCalls
 from syncline.execution.pagination import PageSource, read_page
+from syncline.execution.row_rules import RowGuard
 from syncline.index.key_range import KeyRange
 from syncline.query.index_range import IndexRange
 from syncline.registration.types import PaginationResult
@@ -26,11 +27,20 @@ class Query:
     """A query over one table, by creation time unless an index is named. Single-use."""
 
     __slots__ = (
-        "_calls", "_filters", "_index", "_is_used", "_order", "_range", "_table", "_transaction",
+        "_calls", "_filters", "_guard", "_index", "_is_used", "_order", "_range", "_table",
+        "_transaction",
     )  # fmt: skip
 
-    def __init__(self, calls: ContextCalls, transaction: Transaction, table: str) -> None:
+    def __init__(
+        self,
+        calls: ContextCalls,
+        transaction: Transaction,
+        table: str,
+        guard: RowGuard | None = None,
+    ) -> None:
+        """`guard`: what decides which of the table's documents the caller sees; None: all."""
         transaction.reads.add_table(table)
+        self._guard = guard
         self._calls = calls
         self._transaction = transaction
         self._table = table
@@ -118,7 +128,7 @@ class Query:
         if scan is None:
             return found
         while (row := await scan.next_row()) is not None:
-            document = self._passes(row[1])
+            document = await self._passes(row[1])
             if document is not None:
                 found.append(document)
                 if len(found) == limit:
@@ -145,8 +155,9 @@ class Query:
             self._bounds(),
             self._index_id(),
             self._order == "desc",
-            lambda part, wanted: self._scan(part, None if self._filters else wanted),
-            self._passes,
+            lambda part, wanted: self._scan(part, self._rows_for(wanted)),
+            self._shown,
+            self._matches,
         )
         return await read_page(source, self._calls, self._transaction.usage, options)
 
@@ -155,21 +166,32 @@ class Query:
         index_id = self._index_id()
         if index_id is None:
             return None
-        # How many rows pass a filter is unknown.
-        return self._scan(self._bounds().key_range(index_id), None if self._filters else wanted)
+        return self._scan(self._bounds().key_range(index_id), self._rows_for(wanted))
+
+    def _rows_for(self, wanted: int | None) -> int | None:
+        """About how many rows hold so many results; None: unknown, since some are dropped."""
+        return None if self._filters or self._guard else wanted
 
     def _scan(self, key_range: KeyRange, wanted: int | None) -> RangeScan:
         self._transaction.usage.read_range()
         return self._transaction.scan(key_range, reverse=self._order == "desc", wanted=wanted)
 
-    def _passes(self, encoded: bytes) -> Document | None:
-        """Count a row as read; the document if no filter drops it."""
+    async def _passes(self, encoded: bytes) -> Document | None:
+        """The document of a row, if the caller may see it and no filter drops it."""
+        document = await self._shown(encoded)
+        # Filters are the caller's: they must not see what rules hide.
+        return document if document is not None and self._matches(document) else None
+
+    async def _shown(self, encoded: bytes) -> Document | None:
+        """Count a row as read; the document unless a rule hides it."""
         self._transaction.usage.read_document(len(encoded))
         document = decode_document(encoded)
-        for predicate in self._filters:
-            if not predicate(document):
-                return None
+        if self._guard is not None and not await self._guard.shows(document):
+            return None
         return document
+
+    def _matches(self, document: Document) -> bool:
+        return not self._filters or all(predicate(document) for predicate in self._filters)
 
     def _bounds(self) -> IndexRange:
         if self._range is not None:
@@ -207,7 +229,9 @@ class DocumentIterator:
 
     __slots__ = ("_passes", "_scan")
 
-    def __init__(self, scan: RangeScan | None, passes: Callable[[bytes], Document | None]) -> None:
+    def __init__(
+        self, scan: RangeScan | None, passes: Callable[[bytes], Awaitable[Document | None]]
+    ) -> None:
         self._scan = scan
         self._passes = passes
 
@@ -216,7 +240,7 @@ class DocumentIterator:
 
     async def __anext__(self) -> Document:
         while self._scan is not None and (row := await self._scan.next_row()) is not None:
-            document = self._passes(row[1])
+            document = await self._passes(row[1])
             if document is not None:
                 return document
         raise StopAsyncIteration

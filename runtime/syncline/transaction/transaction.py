@@ -184,6 +184,10 @@ class Transaction:
         self.usage.read_document(len(version.after))
         return decode_document(version.after), version
 
+    def pending(self, document_id: str) -> PendingWrite | None:
+        """This run's write of a document so far."""
+        return self._writes.get(document_id)
+
     async def _changeable(self, table: TableInfo, document_id: str) -> PendingWrite | None:
         """The pending write of a document, or one that leaves it as it is."""
         self.usage.read_range()
