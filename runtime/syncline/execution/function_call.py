@@ -31,7 +31,7 @@ from syncline.execution.row_rules import RowRules
 from syncline.execution.stack_trace import describe
 from syncline.function_path import parse
 from syncline.limits import NESTED_CALLS_MAX
-from syncline.ports import FunctionCall, FunctionError, FunctionOutcome, Page, RangeRead
+from syncline.ports import FunctionCall, FunctionError, FunctionOutcome, Page, Read
 from syncline.registration.registry import FunctionDefinition, FunctionReference, LoadedBundle
 from syncline.schema.catalog import module_range
 from syncline.transaction.range_scan import RangeScan
@@ -48,7 +48,7 @@ SYSTEM_PREFIX = "_system/"
 class NeedReads(msgspec.Struct, frozen=True, gc=False):
     """The run waits for one page a read, in this order."""
 
-    reads: tuple[RangeRead, ...]
+    reads: tuple[Read, ...]
 
 
 class Execution:

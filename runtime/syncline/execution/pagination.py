@@ -12,6 +12,7 @@ from typing import cast
 
 from syncline.errors import DeveloperError
 from syncline.execution.calls import ContextCalls
+from syncline.execution.search_scan import SearchScan
 from syncline.index.key_range import KeyRange
 from syncline.limits import (
     BYTES_READ_MAX,
@@ -37,7 +38,7 @@ class PageSource:
     index_id: bytes | None
     """None: its table does not exist, so there is nothing to page through."""
     is_reversed: bool
-    scan: Callable[[KeyRange, int | None], RangeScan]
+    scan: Callable[[KeyRange, int | None], RangeScan | SearchScan]
     """Begins to read a part of the range; about so many rows are wanted."""
     shown: Callable[[bytes], Awaitable[Document | None]]
     """Counts a row as read; the document unless a row rule hides it."""

@@ -136,6 +136,10 @@ class Transaction:
         self.reads.track(scan.tracked)
         return scan
 
+    def written(self, table: TableInfo) -> list[tuple[str, bytes | None]]:
+        """This run's documents of a table by id, as it leaves them so far; None: deleted."""
+        return [(each, write.after) for each, write in self._writes.of_table(table.number)]
+
     # Writing
 
     async def insert(self, table_name: str, fields: dict[str, Value]) -> str:
