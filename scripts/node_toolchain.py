@@ -18,7 +18,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 NODE_MAJOR_MIN = 22
-PACKAGE_FOLDERS = ("tests/clients", "examples/quickstart-react")
+PACKAGE_FOLDERS = ("tests/clients", "examples/quickstart-react", "examples/auth-rules")
 
 
 @dataclass(frozen=True)

@@ -141,10 +141,14 @@ def test_generated_types_accept_what_fits_and_refuse_what_does_not(tmp_path: Pat
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
-def test_the_example_s_generated_files_are_those_of_the_sample_app():
-    spec = load_bundle(PROJECT / "functions", "example").spec
+@pytest.mark.parametrize(
+    ("example", "functions"),
+    [("quickstart-react", "functions"), ("auth-rules", "examples/auth-rules/functions")],
+)
+def test_an_example_s_generated_files_are_those_of_its_functions(example: str, functions: str):
+    spec = load_bundle(PROJECT / functions, example).spec
+    folder = PROJECT / "examples" / example / "convex" / "_generated"
     for name, text in typescript_files(spec).items():
-        written = (EXAMPLE / "convex" / "_generated" / name).read_text()
-        assert written == text, (
-            "run: syncline codegen --no-stubs --out examples/quickstart-react/convex/_generated"
+        assert (folder / name).read_text() == text, (
+            f"run: syncline codegen --no-stubs --functions {functions} --out {folder}"
         )
