@@ -11,6 +11,9 @@ schema = define_schema(
         "messages": define_table({"room": v.string(), "number": v.number()}).index(
             "by_room", ["room", "number"]
         ),
+        "books": define_table(
+            {"room": v.string(), "text": v.string(), "vector": v.optional(v.array(v.number()))}
+        ).search_index("search_text", search_field="text", filter_fields=["room"]),
         "kept": define_table({"room": v.string(), "value": v.any()}).index("by_room", ["room"]),
     }
 )
