@@ -47,6 +47,9 @@ class DevServer:
 
     START_SECONDS_MAX = 60.0
 
+    MUTATIONS_MEANWHILE_MIN = 21
+    """What one client gets acknowledged while another's function runs into its time limit."""
+
     def __init__(self, functions: Path, project: Path) -> None:
         self.project = project
         self.functions = project / "functions"

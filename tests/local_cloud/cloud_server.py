@@ -22,6 +22,9 @@ class CloudServer(DevServer):
 
     START_SECONDS_MAX = 120.0
 
+    MUTATIONS_MEANWHILE_MIN = 2
+    """A mutation makes some fifty calls to moto, at about 3 ms each."""
+
     def options(self) -> list[str]:
         """Of the command."""
         return ["--cloud", "moto", "--disorder", str(DISORDER_SEED)]
