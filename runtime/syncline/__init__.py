@@ -10,6 +10,7 @@ from syncline.execution.identity import UserIdentity
 from syncline.index.key_encoding import MISSING as UNSET
 from syncline.registration.auth_providers import CustomJwt, Oidc
 from syncline.registration.decorators import internal_mutation, internal_query, mutation, query
+from syncline.registration.row_rules import rules
 from syncline.registration.types import Id, PaginationOptions, PaginationResult
 from syncline.schema.definition import define_schema, define_table
 from syncline.schema.validators import v
@@ -34,5 +35,6 @@ __all__ = [
     "mutation",
     "query",
     "relationships",
+    "rules",
     "v",
 ]

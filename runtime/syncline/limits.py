@@ -74,6 +74,24 @@ VECTOR_DIMENSIONS_MIN = 2
 VECTOR_DIMENSIONS_MAX = 4096
 """Dimensions of a vector index. [C] 6.8"""
 
+# Search
+SEARCH_TERMS_MAX = 16
+"""Different terms of a search's text. [C] 6.8"""
+SEARCH_TERM_BYTES_MAX = 32
+"""Bytes of a term; what is longer is cut. [C] 6.8"""
+SEARCH_FILTERS_MAX = 8
+"""`eq` of one search. [C] 6.8"""
+SEARCH_RESULTS_MAX = 1024
+"""Results that one search looks at, filtered out or not. [C] 6.8"""
+VECTOR_FILTERS_MAX = 64
+"""`eq` of one vector search. [C] 6.8"""
+VECTOR_RESULTS_DEFAULT = 10
+"""Results of a vector search without `limit`. [C] 6.8"""
+VECTOR_RESULTS_MAX = 256
+"""`limit` of a vector search. [C] 6.8"""
+VECTOR_EXACT_MAX = 20_000
+"""Vectors of an index that every search compares with; above, it is approximate. [S] 2 to 20 ms"""
+
 # Sessions
 SESSION_MUTATIONS_MAX = 1000
 """Mutations waiting on one connection. [C] 1.5"""

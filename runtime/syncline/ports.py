@@ -23,6 +23,7 @@ from syncline.commit.record import (
     TailReply,
 )
 from syncline.errors import UnavailableError
+from syncline.index.key_encoding import values_range
 from syncline.index.key_range import KeyRange
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Log(Protocol):
         ...
 
 
-class RangeRead(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class RangeRead(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=0):
     """Asks for at most `limit` (>= 1) rows with lo <= key < hi, in key order or reversed."""
 
     lo: bytes
@@ -143,9 +144,38 @@ class RangeRead(msgspec.Struct, frozen=True, gc=False, array_like=True):
     limit: int
     reverse: bool = False
 
+    @property
+    def covers(self) -> KeyRange:
+        """All keys that the answer can depend on."""
+        return KeyRange(self.lo, self.hi)
+
+
+class TextRead(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
+    """Asks for at most `limit` (>= 1) of the documents that match best, best first.
+
+    The key of a row is its rank (search/scoring.py: rank_key).
+    """
+
+    index_id: bytes
+    terms: tuple[str, ...]
+    """Different ones, at least one; the last also counts as the beginning of a term."""
+    filters: tuple[tuple[int, bytes], ...]
+    """Places of filter fields in the index, and the encoded values that they must have."""
+    after: bytes
+    """Only what ranks after this; b"": everything."""
+    limit: int
+
+    @property
+    def covers(self) -> KeyRange:
+        """All keys that the answer can depend on, without regard to the filters."""
+        return values_range(self.index_id)
+
+
+Read: TypeAlias = RangeRead | TextRead
+
 
 class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A live document as one index entry shows it."""
+    """A live document as one index entry shows it, or as a search has found it."""
 
     key: bytes
     ts: int
@@ -162,7 +192,7 @@ class Page(msgspec.Struct, frozen=True, gc=False, array_like=True):
 class SnapshotReads(Protocol):
     """All reads at one ts."""
 
-    async def read(self, reads: Sequence[RangeRead]) -> Sequence[Page]:
+    async def read(self, reads: Sequence[Read]) -> Sequence[Page]:
         """One page a read, in the order asked."""
         ...
 

@@ -161,9 +161,13 @@ class Deployment:
             await collector.settled()
 
     def as_user(
-        self, subject: str, /, *, issuer: str = "https://test.invalid", **claims: object
+        self, subject: str, *, issuer: str = "https://test.invalid", **claims: object
     ) -> Self:
-        """The same deployment as seen by a signed-in user, who may call public functions only."""
+        """The same deployment as seen by a signed-in user: row rules hold, internals are hidden.
+
+        Names of claims are those of UserIdentityAttributes (`givenName`, `emailVerified`, ...), or
+        your own.
+        """
         attributes = {"subject": subject, "issuer": issuer, **claims}
         return self._as(Caller(identity_attributes(attributes)))
 

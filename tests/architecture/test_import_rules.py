@@ -12,6 +12,7 @@ PURE_PACKAGES = (
     "limits",
     "index",
     "schema",
+    "search",
     "query",
     "transaction",
     "commit",

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from syncline.cli import (
+    auth_commands,
     cost_command,
     data_commands,
     deploy_command,
@@ -34,6 +35,7 @@ app.command("export")(data_commands.export)
 app.command("function-spec")(function_commands.function_spec)
 app.command("codegen")(project_commands.codegen)
 app.command("admin-key")(project_commands.admin_key)
+app.add_typer(auth_commands.auth, name="auth")
 app.command("deploy")(deploy_command.deploy)
 app.command("destroy")(deploy_command.destroy)
 app.command("verify")(view_commands.verify)

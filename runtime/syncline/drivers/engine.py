@@ -23,6 +23,7 @@ from syncline.drivers.mutations import Mutations, Reply
 from syncline.drivers.push import Pusher, PushReport
 from syncline.drivers.queries import Queries
 from syncline.drivers.replica import Replica, read_tail
+from syncline.drivers.searches import Searches
 from syncline.errors import UnavailableError
 from syncline.limits import (
     FOLD_COMMITS_MAX,
@@ -106,6 +107,8 @@ class Engine:
         self.replica = Replica(self._documents, Tail(), Position(0, 0))
         if self._others_apply:
             self.replica.source = self
+        self._searches = Searches(self.replica)
+        self.replica.serve_searches(self._searches)
         await self._reload()
         self.committer = Committer(
             self._log,
@@ -147,6 +150,7 @@ class Engine:
         )
         await self._runner.spec_of(self._deployed)
         self._run(self.committer.run())
+        self._run(self._warm_searches())
         self._run(self._keep_house())
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -205,6 +209,11 @@ class Engine:
             except UnavailableError:
                 continue
 
+    async def _warm_searches(self) -> None:
+        """Build the search indexes; if the log is reset meanwhile, the first search will."""
+        with suppress(UnavailableError):
+            await self._searches.warm()
+
     async def _prune(self) -> None:
         """Let go of history and request records past their retention, a small step at a time."""
         now = self.clock.now_ns()
@@ -226,7 +235,8 @@ class Engine:
 
     async def _shorten_tail(self) -> None:
         oldest = self.clock.now_ns() - TAIL_SECONDS * 1_000_000_000
-        await self.replica.shorten(oldest, TAIL_BYTES_MAX)
+        await self._searches.advance()
+        await self.replica.shorten(oldest, TAIL_BYTES_MAX, self._searches.watermark())
 
     def latest_ts(self) -> int:
         """The newest ts whose effects everybody may see."""
@@ -317,6 +327,7 @@ class Engine:
         """Stop background work and close runner and log."""
         await self.mutations.close()
         await self.queries.close()
+        await self._searches.close()
         if not self._others_apply:
             with suppress(UnavailableError):
                 # So that the next start loads one snapshot and replays nothing.

@@ -16,7 +16,7 @@ import msgspec
 
 from syncline.commit.record import Commit, DocumentChange, Position, Reset
 from syncline.commit.tail import Tail
-from syncline.drivers.snapshot_reader import Snapshot, SnapshotReader, TailSource
+from syncline.drivers.snapshot_reader import SearchReads, Snapshot, SnapshotReader, TailSource
 from syncline.drivers.table_rows import dropped_ordinals, integer
 from syncline.errors import UnavailableError
 from syncline.index.index_definition import BY_ID, index_id
@@ -123,6 +123,7 @@ class Replica:
         self._tail_bytes = 0
         self.durable = position
         self.reader = SnapshotReader(documents, tail)
+        self._searches: SearchReads | None = None
         self.source: TailSource | None = None
         """Set where others apply commits to the documents too."""
         self.epoch = 0
@@ -150,7 +151,7 @@ class Replica:
         self.epoch += 1
         self.tail, self.reader, self.durable = tail, reader, position
         self._catalogs, self._deployments = catalogs, deployments
-        reader.source = source
+        reader.source, reader.searches = source, self._searches
         self._dropped.clear()
         self._sizes.clear()
         self._tail_bytes = 0
@@ -158,6 +159,10 @@ class Replica:
             self._weigh(commit)
             self._derive_from(commit)
         await self.make_durable(commits)
+
+    def serve_searches(self, searches: SearchReads) -> None:
+        """Let functions search."""
+        self._searches = self.reader.searches = searches
 
     @property
     def head(self) -> int:
@@ -228,10 +233,12 @@ class Replica:
         await self.documents.apply(commits)
         self.durable = Position(commits[-1].ts, commits[-1].nonce)
 
-    async def shorten(self, before: int, bytes_max: int) -> None:
-        """Shorten the tail to snapshots from `before` on, and to `bytes_max` of documents."""
-        # What the documents lack is only in the tail.
-        newest = min(self.durable.ts, await self.documents.watermark())
+    async def shorten(self, before: int, bytes_max: int, needed_after: int) -> None:
+        """Shorten the tail to snapshots from `before` on, and to `bytes_max` of documents.
+
+        Commits after `needed_after` stay, and those that the documents lack.
+        """
+        newest = min(self.durable.ts, needed_after, await self.documents.watermark())
         while self._sizes and (self._sizes[0][0] <= before or self._tail_bytes > bytes_max):
             last = self._sizes[0][0]
             for _ in range(min(_FORGOTTEN_AT_ONCE, len(self._sizes))):

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from syncline.commit.tail import Tail
 from syncline.errors import UnavailableError
-from syncline.ports import Documents, Page, RangeRead, Row, StoredPage
+from syncline.ports import Documents, Page, RangeRead, Read, Row, StoredPage, TextRead
 
 
 class TailSource(Protocol):
@@ -30,6 +30,14 @@ class TailSource(Protocol):
         ...
 
 
+class SearchReads(Protocol):
+    """Answers searches at a snapshot."""
+
+    async def read(self, read: TextRead, snapshot: "Snapshot") -> Page:
+        """The results of a search, read from the snapshot."""
+        ...
+
+
 class SnapshotReader:
     """Makes `SnapshotReads` at any ts that the tail covers.
 
@@ -40,6 +48,8 @@ class SnapshotReader:
         self.documents = documents
         self.tail = tail
         self.source = source
+        self.searches: SearchReads | None = None
+        """Set where functions may search."""
         self.is_retired = False
         """The log was reset: store and tail begin anew, for another reader."""
 
@@ -66,8 +76,20 @@ class Snapshot:
         self._reader = reader
         self.ts = ts
 
-    async def read(self, reads: Sequence[RangeRead]) -> Sequence[Page]:
+    async def read(self, reads: Sequence[Read]) -> Sequence[Page]:
         """One page a read, in the order asked."""
+        ranges = [read for read in reads if isinstance(read, RangeRead)]
+        pages = await self._ranges(ranges) if ranges else []
+        if len(ranges) == len(reads):
+            return pages
+        searches, rest = self._reader.searches, iter(pages)
+        assert searches is not None, "whoever runs functions can search"
+        return [
+            next(rest) if isinstance(read, RangeRead) else await searches.read(read, self)
+            for read in reads
+        ]
+
+    async def _ranges(self, reads: Sequence[RangeRead]) -> list[Page]:
         # The watermark is read before any data: an older one is only slower (rule 9).
         watermark = await self._reader.documents.watermark()
         stored = await self._stored(reads)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from syncline.errors import DeveloperError
 from syncline.index.index_definition import FIRST_USER_ORDINAL
-from syncline.schema.definition import Schema
+from syncline.schema.definition import Schema, TableDefinition
 from syncline.schema.validator_types import Validator
 from syncline.values import wire_json
 from syncline.values.value import Value
@@ -22,8 +22,8 @@ Fields = dict[str, Value]
 class WantedTable:
     """What the schema says of a table; without a validator its documents may be anything."""
 
-    indexes: dict[str, list[Value]]
-    """Field paths by index name."""
+    indexes: dict[str, Fields]
+    """What the row says of an index besides its name, ordinal and state, by index name."""
     validator: Validator | None
     validator_json: Value
 
@@ -50,13 +50,35 @@ def wanted_tables(schema: Schema | None) -> dict[str, WantedTable]:
         return {}
     wanted: dict[str, WantedTable] = {}
     for name, table in schema.tables.items():
-        indexes: dict[str, list[Value]] = {each.name: list(each.fields) for each in table.indexes}
+        indexes = _wanted_indexes(table)
         if schema.schema_validation:
             json = wire_json.from_json(table.validator.to_json())
             wanted[name] = WantedTable(indexes, table.validator, json)
         else:
             wanted[name] = WantedTable(indexes, None, None)
     return wanted
+
+
+def _wanted_indexes(table: TableDefinition) -> dict[str, Fields]:
+    """Search and vector indexes have entries over their filter fields, and name what they search.
+
+    Their own field is no part of the entries: every document of the table has one, and a search
+    reads all of those that its filters leave.
+    """
+    wanted: dict[str, Fields] = {
+        each.name: {"fields": list[Value](each.fields)} for each in table.indexes
+    }
+    for each in table.search_indexes:
+        target: Fields = {"field": each.search_field, "tokenizer": each.tokenizer}
+        wanted[each.name] = {"fields": list[Value](each.filter_fields), "search": target}
+    for each in table.vector_indexes:
+        target = {"field": each.vector_field, "dimensions": each.dimensions}
+        wanted[each.name] = {"fields": list[Value](each.filter_fields), "vector": target}
+    return wanted
+
+
+def _declared(index: Fields) -> Fields:
+    return {name: index[name] for name in index if name not in ("name", "ordinal", "state")}
 
 
 def new_table(name: str, number: int) -> Fields:
@@ -78,12 +100,12 @@ def marked(fields: Fields, wanted: WantedTable) -> Marked:
     and documents checked again.
     """
     indexes = [each for each in indexes_of(fields) if each["state"] != "pending"]
-    existing = {(str(each["name"]), _paths(each["fields"])) for each in indexes}
+    existing = {str(each["name"]): _declared(each) for each in indexes}
     first = ordinal = integer(fields["nextOrdinal"])
     added: list[str] = []
-    for name, paths in wanted.indexes.items():
-        if (name, _paths(paths)) not in existing:
-            indexes.append({"name": name, "ordinal": ordinal, "fields": paths, "state": "pending"})
+    for name, declared in wanted.indexes.items():
+        if existing.get(name) != declared:
+            indexes.append({"name": name, "ordinal": ordinal, "state": "pending", **declared})
             added.append(name)
             ordinal += 1
     is_validated = wanted.validator is not None and wanted.validator_json != fields["validator"]
@@ -109,7 +131,7 @@ def switched(
     removed: list[str] = []
     for each in indexes_of(fields):
         is_usable = each["state"] != "pending" or each["ordinal"] in built
-        if is_usable and wanted.indexes.get(str(each["name"])) == each["fields"]:
+        if is_usable and wanted.indexes.get(str(each["name"])) == _declared(each):
             kept.append({**each, "state": "ready"})
         elif each["state"] != "pending":
             removed.append(str(each["name"]))
@@ -168,8 +190,3 @@ def integer(value: Value) -> int:
     """A number of a row."""
     assert isinstance(value, int)
     return value
-
-
-def _paths(fields: Value) -> tuple[str, ...]:
-    assert isinstance(fields, list)
-    return tuple(str(name) for name in fields)

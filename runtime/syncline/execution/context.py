@@ -18,6 +18,7 @@ from syncline.execution.database import DatabaseReader, DatabaseWriter
 from syncline.execution.determinism.call_state import CallState, LogLevel
 from syncline.execution.gather import gather
 from syncline.execution.identity import UserIdentity, user_identity
+from syncline.execution.row_rules import RowRules
 from syncline.execution.stack_trace import describe
 from syncline.index.key_encoding import values_range
 from syncline.schema.catalog import ENVIRONMENT_VARIABLES, environment_range
@@ -35,6 +36,8 @@ class Level(msgspec.Struct, frozen=True, gc=False):
     """0 for the function that was called."""
     is_system: bool
     """A function of `_system/`: it may write system tables and call its like."""
+    is_ruled: bool = True
+    """False within a row rule: rules must be able to look things up."""
 
 
 class NestedRunner(Protocol):
@@ -61,12 +64,15 @@ class Run:
         calls: ContextCalls,
         identity: bytes | None,
         nested: NestedRunner,
+        rules: RowRules,
     ) -> None:
         self.transaction = transaction
         self.state = state
         self.calls = calls
         self.identity = identity
         self.nested = nested
+        self.rules = rules
+        rules.context = QueryCtx(self, Level(0, is_system=False, is_ruled=False))
         self.environment: Mapping[str, str] | None = None
         """Every variable, once they have been read."""
         self.needs_environment = False
@@ -151,8 +157,16 @@ class QueryCtx:
     def db(self) -> DatabaseReader:
         """The database."""
         return DatabaseReader(
-            self._run.transaction, self._run.calls, is_system=self._level.is_system
+            self._run.transaction,
+            self._run.calls,
+            is_system=self._level.is_system,
+            rules=self._rules,
         )
+
+    @property
+    def _rules(self) -> RowRules | None:
+        is_ruled = self._level.is_ruled and not self._level.is_system
+        return self._run.rules if is_ruled else None
 
     @property
     def auth(self) -> Auth:
@@ -201,7 +215,10 @@ class MutationCtx(QueryCtx):
     def db(self) -> DatabaseWriter:
         """The database."""
         return DatabaseWriter(
-            self._run.transaction, self._run.calls, is_system=self._level.is_system
+            self._run.transaction,
+            self._run.calls,
+            is_system=self._level.is_system,
+            rules=self._rules,
         )
 
     def run_mutation(self, function: object, /, **arguments: object) -> ContextCall[Any]:

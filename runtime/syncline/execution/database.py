@@ -1,11 +1,12 @@
 """`ctx.db` (api.md, convex-protocol 6.3): documents by id, queries, and in mutations writes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from syncline.errors import DeveloperError
 from syncline.execution.calls import ContextCall, ContextCalls
 from syncline.execution.query_builder import Document, Query
+from syncline.execution.row_rules import RowGuard, RowRules
 from syncline.index.key_encoding import MISSING
 from syncline.schema.catalog import TableInfo
 from syncline.transaction.transaction import Transaction, decode_document
@@ -19,11 +20,17 @@ class DatabaseReader:
     """Reads of one run's snapshot, its own writes included."""
 
     def __init__(
-        self, transaction: Transaction, calls: ContextCalls, *, is_system: bool = False
+        self,
+        transaction: Transaction,
+        calls: ContextCalls,
+        *,
+        is_system: bool = False,
+        rules: RowRules | None = None,
     ) -> None:
         self._transaction = transaction
         self._calls = calls
         self._is_system = is_system
+        self._rules = rules
 
     def get(self, document_id: str, /) -> ContextCall[Document | None]:
         """The document, or None. DeveloperError("InvalidId") for what is no document id."""
@@ -34,7 +41,14 @@ class DatabaseReader:
         if table is None:
             return None
         encoded = await self._transaction.get(table, document_id)
-        return None if encoded is None else decode_document(encoded)
+        if encoded is None:
+            return None
+        document = decode_document(encoded)
+        guard = self._guard(table.name)
+        return document if guard is None or await guard.shows(document) else None
+
+    def _guard(self, table: str) -> RowGuard | None:
+        return None if self._rules is None else self._rules.of(table)
 
     def _table_of(self, document_id: object, call: str) -> TableInfo | None:
         if not isinstance(document_id, str) or decode_id(document_id) is None:
@@ -55,7 +69,7 @@ class DatabaseReader:
             )
         if table.startswith("_"):
             self._require_system_access(table)
-        return Query(self._calls, self._transaction, table)
+        return Query(self._calls, self._transaction, table, self._guard(table))
 
     def _require_system_access(self, table: str) -> None:
         if not self._is_system:
@@ -72,6 +86,11 @@ class DatabaseReader:
             return None
         info = self._transaction.table(table)
         return text if info is not None and info.number == decoded[0] else None
+
+    @property
+    def without_rules(self) -> "DatabaseReader":
+        """The same database above the row rules: what it returns is yours to judge."""
+        return DatabaseReader(self._transaction, self._calls, is_system=self._is_system)
 
     @property
     def system(self) -> "SystemReader":
@@ -111,6 +130,11 @@ class SystemReader:
 class DatabaseWriter(DatabaseReader):
     """Reads and writes of a mutation; all of them are committed together or not at all."""
 
+    @property
+    def without_rules(self) -> "DatabaseWriter":
+        """The same database above the row rules: what it returns and changes is yours to judge."""
+        return DatabaseWriter(self._transaction, self._calls, is_system=self._is_system)
+
     def insert(self, table: str, document: Mapping[str, Any], /) -> ContextCall[str]:
         """Add a document without _id and _creationTime; returns its id."""
         return self._calls.made("ctx.db.insert", self._insert(table, document))
@@ -125,6 +149,9 @@ class DatabaseWriter(DatabaseReader):
                     f"ctx.db.insert: the document has {name!r}, which is made by the database; "
                     "leave it out.",
                 )
+        guard = self._guard(table)
+        if guard is not None:
+            await guard.require_insert(fields)
         return await self._transaction.insert(table, fields)
 
     def patch(self, document_id: str, fields: Mapping[str, Any], /) -> ContextCall[None]:
@@ -134,17 +161,17 @@ class DatabaseWriter(DatabaseReader):
     async def _patch(self, document_id: str, fields: Mapping[str, Any]) -> None:
         if not isinstance(fields, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] # user input
             raise _not_a_dict("ctx.db.patch", fields)
-        table, found, version = await self._to_change(document_id, "patch", "Update")
         removed = [name for name, value in fields.items() if value is MISSING]
-        changed = _fields(
-            {name: value for name, value in fields.items() if value is not MISSING},
-            "ctx.db.patch",
-        )
-        self._require_same_system_fields(found, changed, removed, "ctx.db.patch")
-        document = {**found, **changed}
-        for name in removed:
-            document.pop(name, None)
-        self._transaction.write(table, version, document_id, document)
+        changed = {name: value for name, value in fields.items() if value is not MISSING}
+
+        def patched(found: Document) -> Document:
+            given = _fields(changed, "ctx.db.patch")
+            self._require_same_system_fields(found, given, removed, "ctx.db.patch")
+            return {
+                name: value for name, value in {**found, **given}.items() if name not in removed
+            }
+
+        await self._change(document_id, "patch", "Update", patched)
 
     def replace(self, document_id: str, document: Mapping[str, Any], /) -> ContextCall[None]:
         """Give the document other fields; _id and _creationTime stay."""
@@ -152,18 +179,19 @@ class DatabaseWriter(DatabaseReader):
 
     async def _replace(self, document_id: str, document: Mapping[str, Any]) -> None:
         fields = _fields(document, "ctx.db.replace")
-        table, found, version = await self._to_change(document_id, "replace", "Replace")
-        self._require_same_system_fields(found, fields, (), "ctx.db.replace")
-        kept = {"_id": found["_id"], "_creationTime": found["_creationTime"]}
-        self._transaction.write(table, version, document_id, {**fields, **kept})
+
+        def replaced(found: Document) -> Document:
+            self._require_same_system_fields(found, fields, (), "ctx.db.replace")
+            return {**fields, "_id": found["_id"], "_creationTime": found["_creationTime"]}
+
+        await self._change(document_id, "replace", "Replace", replaced)
 
     def delete(self, document_id: str, /) -> ContextCall[None]:
         """Remove the document."""
         return self._calls.made("ctx.db.delete", self._delete(document_id))
 
     async def _delete(self, document_id: str) -> None:
-        table, _, version = await self._to_change(document_id, "delete", "Delete")
-        self._transaction.write(table, version, document_id, None)
+        await self._change(document_id, "delete", "Delete", lambda _: None)
 
     def restore(self, table: str, document: Mapping[str, Any], /) -> ContextCall[str]:
         """Add or replace a document that brings its own _id and _creationTime (imports only)."""
@@ -174,15 +202,33 @@ class DatabaseWriter(DatabaseReader):
             raise DeveloperError("SystemOnly", "ctx.db.restore is for imports; use insert.")
         return await self._transaction.restore(table, _fields(document, "ctx.db.restore"))
 
-    async def _to_change(self, document_id: str, call: str, verb: str) -> Any:
+    async def _change(
+        self,
+        document_id: str,
+        call: str,
+        verb: str,
+        change: Callable[[Document], Document | None],
+    ) -> None:
+        """Store what `change` makes of a document; None deletes it."""
         table = self._table_of_writable(document_id, f"ctx.db.{call}")
-        found = await self._transaction.change(table, document_id) if table else None
-        if table is None or found is None:
-            raise DeveloperError(
-                "DocumentNotFound", f"{verb} on nonexistent document ID {document_id}"
-            )
-        document, version = found
-        return table, document, version
+        guard = self._guard(table.name) if table is not None else None
+        is_decided = False
+        while not is_decided:
+            found = await self._transaction.change(table, document_id) if table else None
+            if table is None or found is None:
+                raise _not_found(verb, document_id)
+            document, version = found
+            changed = change(document)
+            is_decided = guard is None
+            if guard is not None:
+                pending = self._transaction.pending(document_id)
+                if not await guard.shows(document):
+                    raise _not_found(verb, document_id)
+                await guard.require_modify(document, changed)
+                # While rules read, another branch of a `gather` may have written the document.
+                is_decided = self._transaction.pending(document_id) is pending
+            if is_decided:
+                self._transaction.write(table, version, document_id, changed)
 
     def _table_of_writable(self, document_id: str, call: str) -> TableInfo | None:
         if isinstance(document_id, str) and decode_id(document_id):  # pyright: ignore[reportUnnecessaryIsInstance] # user input
@@ -206,6 +252,10 @@ class DatabaseWriter(DatabaseReader):
                     "SystemFieldChanged",
                     f"{call}: {name!r} of a document never changes; leave it out.",
                 )
+
+
+def _not_found(verb: str, document_id: str) -> DeveloperError:
+    return DeveloperError("DocumentNotFound", f"{verb} on nonexistent document ID {document_id}")
 
 
 def _fields(document: Mapping[str, Any], call: str) -> dict[str, Value]:

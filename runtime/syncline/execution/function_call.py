@@ -27,10 +27,11 @@ from syncline.execution.calls import ContextCalls, forgotten_await
 from syncline.execution.context import ALL_VARIABLES, Level, MutationCtx, QueryCtx, Run
 from syncline.execution.determinism.call_state import CallState, NondeterminismError
 from syncline.execution.determinism.time_limit import TimeLimitExceeded, timeout_message
+from syncline.execution.row_rules import RowRules
 from syncline.execution.stack_trace import describe
 from syncline.function_path import parse
 from syncline.limits import NESTED_CALLS_MAX
-from syncline.ports import FunctionCall, FunctionError, FunctionOutcome, Page, RangeRead
+from syncline.ports import FunctionCall, FunctionError, FunctionOutcome, Page, Read
 from syncline.registration.registry import FunctionDefinition, FunctionReference, LoadedBundle
 from syncline.schema.catalog import module_range
 from syncline.transaction.range_scan import RangeScan
@@ -47,7 +48,7 @@ SYSTEM_PREFIX = "_system/"
 class NeedReads(msgspec.Struct, frozen=True, gc=False):
     """The run waits for one page a read, in this order."""
 
-    reads: tuple[RangeRead, ...]
+    reads: tuple[Read, ...]
 
 
 class Execution:
@@ -63,7 +64,12 @@ class Execution:
         self._state = CallState(now_ns=call.now_ns, seed=call.seed)
         self._transaction = Transaction(call.catalog, now_ns=call.now_ns, seed=call.seed)
         self._calls = ContextCalls(call.journal)
-        self._run = Run(self._transaction, self._state, self._calls, call.identity, self._nested)
+        # An admin who acts as a user sees what that user sees.
+        are_ruled = not call.is_admin or call.identity is not None
+        rules = RowRules(self._bundle.rules, self._calls, are_applied=are_ruled)
+        self._run = Run(
+            self._transaction, self._state, self._calls, call.identity, self._nested, rules
+        )
         self._coroutine = coroutine
 
     def step(self, pages: Sequence[Page] | None) -> NeedReads | FunctionOutcome:
@@ -149,7 +155,7 @@ class Execution:
         _require_kind(definition, call.kind)
         arguments = decode_arguments(call.path, call.arguments)
         check_arguments(definition, arguments, self._transaction.name_of)
-        result = await self._invoke(definition, arguments, depth=0)
+        result = await self._invoke(definition, arguments, Level(0, is_system=False))
         return encode_result(call.path, result)
 
     async def _main_with_environment(self) -> bytes:
@@ -183,9 +189,10 @@ class Execution:
         return self._bundle.definitions.get(path)
 
     async def _invoke(
-        self, definition: FunctionDefinition, arguments: dict[str, Value], *, depth: int
+        self, definition: FunctionDefinition, arguments: dict[str, Value], level: Level
     ) -> Value:
-        level = Level(depth, is_system=definition.path.startswith(SYSTEM_PREFIX))
+        is_system = definition.path.startswith(SYSTEM_PREFIX)
+        level = msgspec.structs.replace(level, is_system=is_system)
         make = MutationCtx if definition.kind == "mutation" else QueryCtx
         returned = await definition.handler(make(self._run, level), **definition.bind(arguments))
         return checked_result(definition, returned, self._transaction.name_of)
@@ -210,11 +217,12 @@ class Execution:
         given = normalize(arguments)
         assert isinstance(given, dict)
         check_arguments(definition, given, self._transaction.name_of)
+        inner = msgspec.structs.replace(level, depth=level.depth + 1)
         if kind == "query":
-            return await self._invoke(definition, given, depth=level.depth + 1)
+            return await self._invoke(definition, given, inner)
         savepoint = self._transaction.open_savepoint()
         try:
-            result = await self._invoke(definition, given, depth=level.depth + 1)
+            result = await self._invoke(definition, given, inner)
         except BaseException:
             self._transaction.roll_back(savepoint)
             raise

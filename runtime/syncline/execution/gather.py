@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Coroutine, Generator, Sequence
 
 from syncline.errors import DeveloperError
 from syncline.execution.calls import ContextCalls
-from syncline.ports import Page, RangeRead
+from syncline.ports import Page, Read
 from syncline.transaction.read_request import ReadRequest
 from syncline.transaction.transaction import Transaction
 
@@ -25,7 +25,7 @@ async def gather(
     outer_savepoints = transaction.open_savepoints
     try:
         while running:
-            wanted: list[tuple[int, Sequence[RangeRead]]] = []
+            wanted: list[tuple[int, Sequence[Read]]] = []
             for at in sorted(running):
                 request = _step(calls, running[at], answers[at])
                 while isinstance(request, ReadRequest) and (
@@ -86,7 +86,7 @@ def _step(
 
 
 async def _read(
-    wanted: Sequence[tuple[int, Sequence[RangeRead]]],
+    wanted: Sequence[tuple[int, Sequence[Read]]],
 ) -> dict[int, Sequence[Page] | None]:
     pages = await ReadRequest([read for _, reads in wanted for read in reads])
     answers: dict[int, Sequence[Page] | None] = {}

@@ -6,12 +6,13 @@ of the same subscription covers the same stretch of keys however many documents 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from syncline.errors import DeveloperError
 from syncline.execution.calls import ContextCalls
+from syncline.execution.search_scan import SearchScan
 from syncline.index.key_range import KeyRange
 from syncline.limits import (
     BYTES_READ_MAX,
@@ -37,10 +38,12 @@ class PageSource:
     index_id: bytes | None
     """None: its table does not exist, so there is nothing to page through."""
     is_reversed: bool
-    scan: Callable[[KeyRange, int | None], RangeScan]
+    scan: Callable[[KeyRange, int | None], RangeScan | SearchScan]
     """Begins to read a part of the range; about so many rows are wanted."""
-    passes: Callable[[bytes], Document | None]
-    """Counts a row as read; the document unless a filter drops it."""
+    shown: Callable[[bytes], Awaitable[Document | None]]
+    """Counts a row as read; the document unless a row rule hides it."""
+    matches: Callable[[Document], bool]
+    """Whether no filter drops a document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +108,11 @@ class _Page:
         self._options = options
         self._is_bounded = is_bounded
         # What the run has left to read: a page is cut before the run would fail.
-        self._rows_left = min(options.rows_max, DOCUMENTS_READ_MAX - usage.documents_read)
-        self._bytes_left = min(options.bytes_max, BYTES_READ_MAX - usage.bytes_read)
+        self._run_rows_left = DOCUMENTS_READ_MAX - usage.documents_read
+        self._run_bytes_left = BYTES_READ_MAX - usage.bytes_read
+        # What the client wants read at most. Hidden documents don't count: it could count them.
+        self._rows_left = min(options.rows_max, self._run_rows_left)
+        self._bytes_left = min(options.bytes_max, self._run_bytes_left)
         self._documents: list[Document] = []
         self._positions: list[bytes] = []
         self._is_at_end = True
@@ -122,19 +128,30 @@ class _Page:
         scan = source.scan(stretch, None if self._is_bounded else self._options.items)
         while (row := await scan.next_row()) is not None:
             key, encoded = row
+            self._run_rows_left -= 1
+            self._run_bytes_left -= len(encoded)
+            if self._positions and min(self._run_rows_left, self._run_bytes_left) < 0:
+                self._cut()
+                return
+            document = await source.shown(encoded)
+            if document is None:
+                # Its position would tell its key: cursors stand at documents that are shown.
+                continue
             self._rows_left -= 1
             self._bytes_left -= len(encoded)
-            if self._positions and (self._rows_left < 0 or self._bytes_left < 0):
-                self._is_cut = True
-                self._is_at_end = False
+            if self._positions and min(self._rows_left, self._bytes_left) < 0:
+                self._cut()
                 return
             self._positions.append(key[len(source.index_id) :])
-            document = source.passes(encoded)
-            if document is not None:
+            if source.matches(document):
                 self._documents.append(document)
             if not self._is_bounded and len(self._documents) >= self._options.items:
                 self._is_at_end = False
                 return
+
+    def _cut(self) -> None:
+        self._is_cut = True
+        self._is_at_end = False
 
     def reached(self, end: Cursor | None) -> Cursor:
         """Where the page ends."""

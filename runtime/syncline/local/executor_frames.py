@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from syncline.ports import FunctionOutcome, Page, RangeRead
+from syncline.ports import FunctionOutcome, Page, Read
 
 CATALOGS_KEPT = 4
 """Catalogs that both ends remember; the oldest sent goes first."""
@@ -93,7 +93,7 @@ class Reads(msgspec.Struct, array_like=True, tag=4, gc=False):
     """A call goes on when it has these pages."""
 
     number: int
-    reads: list[RangeRead]
+    reads: list[Read]
 
 
 class Finished(msgspec.Struct, array_like=True, tag=5, gc=False):

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from syncline.errors import DeveloperError, UnavailableError
 from syncline.execution.determinism.time_limit import timeout_message
-from syncline.index.key_range import KeyRange, merge
+from syncline.index.key_range import merge
 from syncline.local.executor_frames import Reads
 from syncline.local.executor_link import ExecutorLink, ExecutorLost, HeldUp
 from syncline.ports import (
@@ -301,7 +301,7 @@ def _failed(call: FunctionCall, message: str, asked: Sequence[Reads]) -> Functio
     """The outcome of a call that took its process with it; what it read is what it asked for."""
     reads = [read for each in asked for read in each.reads]
     module = module_range(call.path.rpartition(":")[0])
-    ranges = merge([module, *(KeyRange(read.lo, read.hi) for read in reads)])
+    ranges = merge([module, *(read.covers for read in reads)])
     return FunctionOutcome(
         value=None,
         error=FunctionError(message, is_server_made=True, data=None),

@@ -6,6 +6,7 @@ too: a broken module fails the load, and no call pays for an import of the proje
 error is a DeveloperError that names file, line and what to do.
 """
 
+import hashlib
 import importlib
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,7 @@ from syncline.registration.registry import (
     LoadedBundle,
     references_in,
 )
+from syncline.registration.row_rules import TableRules, rules_in
 from syncline.registration.signature import read_signature
 from syncline.registration.system_functions import system_definitions
 from syncline.schema.definition import Schema
@@ -55,23 +57,26 @@ def load_bundle(folder: Path, bundle: str) -> LoadedBundle:
             definitions = _definitions(namespaces, project)
         schema = _schema(namespaces)
         auth = _auth(namespaces)
+        rules = _rules(namespaces, schema)
+        modules = _hashes(project, namespaces)
     except BaseException:
         FINDER.remove(package)
         raise
     spec = BundleSpec(
         functions=tuple(map(_spec, definitions.values())),
-        modules=project.hashes,
+        modules=modules,
         schema=None if schema is None else schema.to_json(),
         auth=auth,
     )
     return LoadedBundle(
         hash=bundle,
         definitions={**system_definitions(), **definitions},
-        modules=project.hashes,
+        modules=modules,
         schema=schema,
         spec=spec,
         package=package,
         namespaces=namespaces,
+        rules=rules,
     )
 
 
@@ -192,6 +197,38 @@ def _schema(namespaces: Mapping[str, ModuleType]) -> Schema | None:
         "schema.py:1: it has no `schema`: write `schema = define_schema({...})`, or remove the "
         "file to go without one.",
     )
+
+
+def _rules(namespaces: Mapping[str, ModuleType], schema: Schema | None) -> Mapping[str, TableRules]:
+    """The row rules by table: one set a table, and no table that there is not."""
+    found: dict[str, TableRules] = {}
+    for _, each in rules_in(namespaces):
+        if each.table in found:
+            raise DeveloperError(
+                "DuplicateRules",
+                f"{each.place}: {each.table!r} has rules already ({found[each.table].place}): "
+                "say all of them in one call.",
+            )
+        if schema is not None and each.table not in schema.tables:
+            raise DeveloperError(
+                "RulesForNoTable",
+                f"{each.place}: the schema has no table {each.table!r}, so these rules would "
+                "protect nothing: mend the name.",
+            )
+        found[each.table] = each
+    return found
+
+
+def _hashes(project: Project, namespaces: Mapping[str, ModuleType]) -> Mapping[str, str]:
+    """Module hashes; rules decide what every function sees, so theirs is part of each."""
+    ruling = {path for path, _ in rules_in(namespaces)}
+    if not ruling:
+        return project.hashes
+    rules = project.hash_of(ruling)
+    return {
+        path: hashlib.sha256(f"{own} under {rules}".encode()).hexdigest()
+        for path, own in project.hashes.items()
+    }
 
 
 def _auth(namespaces: Mapping[str, ModuleType]) -> tuple[ProviderSpec, ...]:

@@ -7,7 +7,7 @@ Module paths follow convex-protocol 2.2 ("dir/mod"); files must also be importab
 import ast
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,14 +63,20 @@ class Project:
         """Path of each exposed module to the hash of its source and of all that it imports."""
         imports = {name: set(self._imports(module)) for name, module in self.modules.items()}
         return {
-            module.path: self._hash_of(name, imports)
+            module.path: self._hash_of([name], imports)
             for name, module in self.modules.items()
             if module.is_exposed
         }
 
-    def _hash_of(self, name: str, imports: Mapping[str, set[str]]) -> str:
-        reached = {name}
-        waiting = [name]
+    def hash_of(self, paths: Collection[str]) -> str:
+        """One hash of several modules and of all that they import."""
+        names = [name for name, module in self.modules.items() if module.path in paths]
+        imports = {name: set(self._imports(module)) for name, module in self.modules.items()}
+        return self._hash_of(names, imports)
+
+    def _hash_of(self, names: Collection[str], imports: Mapping[str, set[str]]) -> str:
+        reached = set(names)
+        waiting = list(names)
         while waiting:
             new = imports[waiting.pop()] - reached
             reached |= new

@@ -7,7 +7,7 @@ ones. A LoadedBundle holds every definition of one version of the folder.
 """
 
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import update_wrapper
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast
@@ -16,6 +16,7 @@ from syncline.errors import DeveloperError
 
 if TYPE_CHECKING:
     from syncline.ports import BundleSpec
+    from syncline.registration.row_rules import TableRules
     from syncline.schema.definition import Schema
     from syncline.schema.validator_types import Validator
     from syncline.values.value import Value
@@ -142,3 +143,5 @@ class LoadedBundle:
     """The name in `sys.modules` that the folder was imported under."""
     namespaces: Mapping[str, ModuleType]
     """The module objects by path, private modules included."""
+    rules: "Mapping[str, TableRules]" = field(default_factory=dict[str, "TableRules"])
+    """Row rules by table."""

@@ -27,8 +27,28 @@ FIRST_USER_TABLE = 10_001
 
 
 @dataclass(frozen=True, slots=True)
+class TextTarget:
+    """What a search index searches."""
+
+    field: str
+    tokenizer: str
+
+
+@dataclass(frozen=True, slots=True)
+class VectorTarget:
+    """What a vector index searches."""
+
+    field: str
+    dimensions: int
+
+
+@dataclass(frozen=True, slots=True)
 class IndexInfo:
-    """One index of a table; `fields` without the implied _creationTime and _id."""
+    """One index of a table; `fields` without the implied _creationTime and _id.
+
+    A search or vector index has entries over its filter fields: whatever a search with some filters
+    could find lies in one key range, which is its read set (docs/search.md).
+    """
 
     name: str
     ordinal: int
@@ -36,6 +56,8 @@ class IndexInfo:
     state: str
     """ "ready", "pending" (being built by a push) or "staged"."""
     index_id: bytes
+    target: TextTarget | VectorTarget | None = None
+    """None: an ordinary index."""
 
     @property
     def is_queryable(self) -> bool:
@@ -150,7 +172,12 @@ def table_from_row(row: Mapping[str, Value]) -> TableInfo:
         names = tuple(str(field) for field in fields)
         indexes.append(
             IndexInfo(
-                str(each["name"]), ordinal, names, str(each["state"]), index_id(number, ordinal)
+                str(each["name"]),
+                ordinal,
+                names,
+                str(each["state"]),
+                index_id(number, ordinal),
+                _target(each),
             )
         )
     indexes.sort(key=lambda index: index.ordinal)
@@ -162,6 +189,16 @@ def table_from_row(row: Mapping[str, Value]) -> TableInfo:
         _validator(row["validator"]),
         _validator(row["pendingValidator"]),
     )
+
+
+def _target(row: Mapping[str, Value]) -> TextTarget | VectorTarget | None:
+    match row:
+        case {"search": {"field": str(field), "tokenizer": str(tokenizer)}}:
+            return TextTarget(field, tokenizer)
+        case {"vector": {"field": str(field), "dimensions": int(dimensions)}}:
+            return VectorTarget(field, dimensions)
+        case _:
+            return None
 
 
 def _validator(data: Value) -> Validator | None:

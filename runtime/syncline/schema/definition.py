@@ -35,6 +35,7 @@ from syncline.schema.validator_types import (
     Validator,
 )
 from syncline.schema.validators import v, validator_from_json
+from syncline.search.tokenizers import DEFAULT_TOKENIZER, TOKENIZERS
 from syncline.values.size import nesting
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class SearchIndexDefinition:
     name: str
     search_field: str
     filter_fields: tuple[str, ...] = ()
+    tokenizer: str = DEFAULT_TOKENIZER
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +93,26 @@ class TableDefinition:
         return replace(self, indexes=(*self.indexes, added))
 
     def search_index(
-        self, name: str, *, search_field: str, filter_fields: Sequence[str] = ()
+        self,
+        name: str,
+        *,
+        search_field: str,
+        filter_fields: Sequence[str] = (),
+        tokenizer: str = DEFAULT_TOKENIZER,
     ) -> Self:
-        """Add a full-text search index."""
+        """Add a full-text search index; `tokenizer` is "words", "folded" or "trigrams"."""
         require_index_name(name)
         self._require_new_name(name)
         _require_fields(name, search_field, filter_fields)
         if len(self.search_indexes) >= SEARCH_INDEXES_PER_TABLE_MAX:
             raise _too_many("search indexes", SEARCH_INDEXES_PER_TABLE_MAX)
-        added = SearchIndexDefinition(name, search_field, tuple(filter_fields))
+        if tokenizer not in TOKENIZERS:
+            raise DeveloperError(
+                "UnknownTokenizer",
+                f"Search index {name!r}: there is no tokenizer {tokenizer!r}; there are "
+                f"{', '.join(sorted(TOKENIZERS))}.",
+            )
+        added = SearchIndexDefinition(name, search_field, tuple(filter_fields), tokenizer)
         return replace(self, search_indexes=(*self.search_indexes, added))
 
     def vector_index(
@@ -140,6 +153,7 @@ class TableDefinition:
                     "name": index.name,
                     "searchField": index.search_field,
                     "filterFields": list(index.filter_fields),
+                    "tokenizer": index.tokenizer,
                 }
                 for index in self.search_indexes
             ],
@@ -351,8 +365,13 @@ def _index_from_json(table: TableDefinition, data: Json) -> TableDefinition:
 def _search_index_from_json(table: TableDefinition, data: Json) -> TableDefinition:
     match data:
         case {"name": str(name), "searchField": str(field), "filterFields": list(filters)}:
+            # Schemas of before there was a choice name no tokenizer.
+            tokenizer = str(data.get("tokenizer", DEFAULT_TOKENIZER))
             return table.search_index(
-                name, search_field=field, filter_fields=[str(each) for each in filters]
+                name,
+                search_field=field,
+                filter_fields=[str(each) for each in filters],
+                tokenizer=tokenizer,
             )
         case _:
             raise _malformed("a search index", data)

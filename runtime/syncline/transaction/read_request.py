@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Sequence
 
-from syncline.ports import Page, RangeRead
+from syncline.ports import Page, Read
 
 
 class ReadRequest:
@@ -10,7 +10,7 @@ class ReadRequest:
 
     __slots__ = ("reads",)
 
-    def __init__(self, reads: Sequence[RangeRead]) -> None:
+    def __init__(self, reads: Sequence[Read]) -> None:
         self.reads = reads
 
     def __await__(self) -> "Generator[ReadRequest, Sequence[Page], Sequence[Page]]":

@@ -136,6 +136,10 @@ class Transaction:
         self.reads.track(scan.tracked)
         return scan
 
+    def written(self, table: TableInfo) -> list[tuple[str, bytes | None]]:
+        """This run's documents of a table by id, as it leaves them so far; None: deleted."""
+        return [(each, write.after) for each, write in self._writes.of_table(table.number)]
+
     # Writing
 
     async def insert(self, table_name: str, fields: dict[str, Value]) -> str:
@@ -183,6 +187,10 @@ class Transaction:
             return None
         self.usage.read_document(len(version.after))
         return decode_document(version.after), version
+
+    def pending(self, document_id: str) -> PendingWrite | None:
+        """This run's write of a document so far."""
+        return self._writes.get(document_id)
 
     async def _changeable(self, table: TableInfo, document_id: str) -> PendingWrite | None:
         """The pending write of a document, or one that leaves it as it is."""

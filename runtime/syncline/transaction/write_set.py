@@ -38,6 +38,10 @@ class WriteSet:
         """The pending write of a document."""
         return self._writes.get(document_id)
 
+    def of_table(self, table: int) -> list[tuple[str, PendingWrite]]:
+        """The pending writes of a table's documents."""
+        return [each for each in self._writes.items() if each[1].table == table]
+
     def put(self, document_id: str, write: PendingWrite) -> None:
         """Replace the pending write of a document; it repeats `before` of the one it replaces."""
         previous = self._writes.get(document_id)

@@ -158,6 +158,8 @@ def test_init_overwrites_nothing(tmp_path: Path):
     ("arguments", "message"),
     [
         (["admin-key"], "There is no local deployment"),
+        (["auth", "token", "--subject", "ada"], "There is no local deployment"),
+        (["auth", "token", "--subject", "ada", "--claim", "role"], "name=value, not 'role'"),
         (["dev"], "There is no folder functions"),
         (["push"], "There are no Python files"),
         (["run", "a:b", "--url", "http://127.0.0.1:9", "--admin-key", "k"], "can't be reached"),

@@ -26,7 +26,7 @@ from syncline.local.executor_frames import (
     append_frame,
 )
 from syncline.local.heartbeat import Heartbeat
-from syncline.ports import FunctionError, FunctionOutcome, Page, RangeRead, Row
+from syncline.ports import FunctionError, FunctionOutcome, Page, RangeRead, Row, TextRead
 
 OUTCOME = FunctionOutcome(
     value=b'{"a":1.0}',
@@ -56,6 +56,7 @@ FROM_EXECUTOR = [
     Loaded("hash", {"functions": [], "modules": {"a": "1"}, "schema": None}),
     LoadFailed("hash", "Code", "text\nof lines"),
     Reads(3, [RangeRead(b"a", b"b", 10), RangeRead(b"", b"\xff", 1, reverse=True)]),
+    Reads(4, [TextRead(b"index1", ("a", "b"), ((0, b"x"),), b"rank", 7), RangeRead(b"", b"b", 1)]),
     Finished(4, OUTCOME),
     Broken(5, "Traceback"),
 ]

@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from syncline.ports import FunctionError, FunctionOutcome, Page, RangeRead
+from syncline.ports import FunctionError, FunctionOutcome, Page, Read
 
 TAG = "NotDeterministic"
 
@@ -21,7 +21,7 @@ class Asking(Protocol):
     """A step's result that asks for reads."""
 
     @property
-    def reads(self) -> Sequence[RangeRead]:
+    def reads(self) -> Sequence[Read]:
         """In the order asked."""
         ...
 
@@ -53,7 +53,7 @@ class CheckedRun(Generic[A]):
         """`start` makes a fresh run of the same call each time."""
         self._start = start
         self._run = start()
-        self._asked: list[Sequence[RangeRead]] = []
+        self._asked: list[Sequence[Read]] = []
         self._pages: list[Sequence[Page]] = []
 
     def step(self, pages: Sequence[Page] | None) -> A | FunctionOutcome:

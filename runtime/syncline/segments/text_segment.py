@@ -1,0 +1,163 @@
+"""Finds the best matches of a text search among many documents, by tantivy.
+
+A term is stored with its level in front ("c" and "tokyo"), so that our own score can be computed
+where the documents are found: each level of each term of the query is a query of constant score,
+and the sums are small whole numbers, which tantivy's 32-bit floats hold exactly. Nothing of
+tantivy's own ranking, which depends on how documents are spread over segments, is left.
+"""
+
+from collections.abc import Collection, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+import tantivy
+from tantivy import Occur, Query
+
+from syncline.search.entries import TextEntry
+from syncline.search.scoring import BEGINNING_WEIGHT, LEVEL_MAX, WHOLE_TERM_WEIGHT, rank_key
+
+_WRITER_BYTES: Final = 15_000_000
+"""Memory of a writer; tantivy's least."""
+
+_MORE: Final = 8
+"""How many times more hits are asked for when ties or hidden documents leave too few."""
+
+_SPECIAL: Final = frozenset(r"\.+*?()|[]{}^$#&-~\"@<>")
+
+
+class TextSegment:
+    """Documents by id, as a searcher sees them since the last `publish`."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """In memory, or in a folder: a new one, or what was published there before."""
+        builder = tantivy.SchemaBuilder()
+        builder.add_text_field("terms", tokenizer_name="whitespace", index_option="basic")
+        builder.add_text_field("filters", tokenizer_name="raw", index_option="basic")
+        builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
+        builder.add_float_field("created", fast=True)
+        self._schema = builder.build()
+        self._index = tantivy.Index(self._schema, path=str(folder) if folder else None)
+        self._index.config_reader("manual")
+        self._writer: Any = None
+        self._searcher = self._index.searcher()
+
+    def __len__(self) -> int:
+        return self._searcher.num_docs
+
+    def put(self, document_id: str, entry: TextEntry) -> None:
+        """Add a document that is not there."""
+        self._open_writer().add_document(
+            tantivy.Document(
+                id=document_id,
+                created=entry.creation_time,
+                terms=" ".join([f"{level:x}{term}" for term, level in entry.levels.items()]),
+                filters=[_filter(place, value) for place, value in enumerate(entry.filters)],
+            )
+        )
+
+    def remove(self, document_id: str) -> None:
+        """Take a document out, if it is there."""
+        self._open_writer().delete_documents_by_term("id", document_id)
+
+    def publish(self) -> None:
+        """Let searches see what was put and removed."""
+        self._open_writer().commit()
+        self._index.reload()
+        self._searcher = self._index.searcher()
+
+    def _open_writer(self) -> Any:
+        if self._writer is None:
+            self._writer = self._index.writer(heap_size=_WRITER_BYTES, num_threads=1)
+        return self._writer
+
+    def close(self) -> None:
+        """Finish what is being written; a folder is then complete."""
+        if self._writer is not None:
+            self._writer.wait_merging_threads()
+            self._writer = None
+
+    def best(
+        self,
+        terms: Sequence[str],
+        filters: Sequence[tuple[int, bytes]],
+        *,
+        after: bytes,
+        limit: int,
+        hidden: Collection[str],
+    ) -> list[tuple[bytes, str]]:
+        """At most `limit` matches that rank after `after`, as (rank, id), best first.
+
+        All that rank before the last one returned are there. `hidden`: documents to leave out.
+        """
+        query = self._query(terms, filters)
+        wanted = limit + len(hidden)
+        while True:
+            hits = self._searcher.search(query, limit=wanted, count=False).hits
+            # Which of those with the last one's score come first is not for tantivy to say.
+            is_complete = len(hits) < wanted
+            least = 0 if is_complete else round(hits[-1][0]) + 1
+            whole = [hit for hit in hits if round(hit[0]) >= least]
+            ranked = self._ranked(whole, after, hidden)
+            if is_complete or len(ranked) >= limit:
+                return ranked[:limit]
+            wanted *= _MORE
+
+    def _ranked(
+        self, hits: list[tuple[Any, Any]], after: bytes, hidden: Collection[str]
+    ) -> list[tuple[bytes, str]]:
+        addresses = [address for _, address in hits]
+        created = self._searcher.fast_field_values("created", addresses)
+        ranked: list[tuple[bytes, str]] = []
+        for (points, address), time in zip(hits, created, strict=True):
+            document_id: str = self._searcher.doc(address)["id"][0]
+            if document_id not in hidden:
+                assert time is not None
+                rank = rank_key(round(points), float(time), document_id)
+                if rank > after:
+                    ranked.append((rank, document_id))
+        ranked.sort()
+        return ranked
+
+    def _query(self, terms: Sequence[str], filters: Sequence[tuple[int, bytes]]) -> Query:
+        *whole, last = terms
+        parts = [self._levels(self._term, term, WHOLE_TERM_WEIGHT) for term in whole]
+        parts.append(
+            [
+                *self._levels(self._term, last, WHOLE_TERM_WEIGHT),
+                *self._levels(self._beginning, last, BEGINNING_WEIGHT),
+            ]
+        )
+        text = Query.boolean_query(
+            [(Occur.Should, Query.disjunction_max_query(part)) for part in parts]
+        )
+        if not filters:
+            return text
+        return Query.boolean_query(
+            [
+                (Occur.Must, text),
+                *[(Occur.Must, self._has(place, value)) for place, value in filters],
+            ]
+        )
+
+    def _levels(self, make: Any, term: str, weight: int) -> list[Query]:
+        return [
+            Query.const_score_query(make(level, term), float(level * weight))
+            for level in range(1, LEVEL_MAX + 1)
+        ]
+
+    def _term(self, level: int, term: str) -> Query:
+        return Query.term_query(self._schema, "terms", f"{level:x}{term}", "basic")
+
+    def _beginning(self, level: int, term: str) -> Query:
+        escaped = "".join([f"\\{each}" if each in _SPECIAL else each for each in term])
+        return Query.regex_query(self._schema, "terms", f"{level:x}{escaped}.*")
+
+    def _has(self, place: int, value: bytes) -> Query:
+        term = Query.term_query(self._schema, "filters", _filter(place, value), "basic")
+        return Query.const_score_query(term, 0.0)
+
+
+def _filter(place: int, value: bytes) -> str:
+    """A filter field's value as a term of fixed length; 128 bits, so different ones differ."""
+    return f"{place:x}{blake2b(value, digest_size=16).hexdigest()}"
