@@ -47,7 +47,7 @@ def node() -> StartProgram:
     def start(name: str, scenario: str, server: DevServer, room: str) -> ClientProgram:
         program = f"node/{name}.mjs"
         command = toolchain.command("node", program, scenario, server.url, room, server.admin_key)
-        return ClientProgram(command, toolchain.environment())
+        return ClientProgram(command, toolchain.environment(), patience=server.EVENT_SECONDS_MAX)
 
     return start
 
@@ -59,6 +59,6 @@ def pypi() -> StartProgram:
     def start(name: str, scenario: str, server: DevServer, room: str) -> ClientProgram:
         program = f"python/{name}.py"
         command = [sys.executable, "-u", program, scenario, server.url, room, server.admin_key]
-        return ClientProgram(command, server.environment())
+        return ClientProgram(command, server.environment(), patience=server.EVENT_SECONDS_MAX)
 
     return start

@@ -22,7 +22,15 @@ Event = dict[str, Any]
 class ClientProgram:
     """A running program; as a context manager it is ended with the block, however that ends."""
 
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        environment: dict[str, str],
+        *,
+        patience: float = EVENT_SECONDS_MAX,
+    ) -> None:
+        """`patience`: the longest wait in seconds for its next event or its end."""
+        self._patience = patience
         self._name = " ".join(command[1:3])
         self._process = subprocess.Popen(
             command,
@@ -71,7 +79,7 @@ class ClientProgram:
 
     def event(self, name: str) -> Event:
         """The next event of that name; those before it are kept in `events`."""
-        deadline = time.monotonic() + EVENT_SECONDS_MAX
+        deadline = time.monotonic() + self._patience
         while True:
             try:
                 event = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -86,7 +94,7 @@ class ClientProgram:
     def finish(self) -> list[Event]:
         """Wait for the program's end, which must be a good one; returns all its events."""
         try:
-            code = self._process.wait(EVENT_SECONDS_MAX)
+            code = self._process.wait(self._patience)
         except subprocess.TimeoutExpired:
             raise self._failure("did not end") from None
         for reader in self._readers:

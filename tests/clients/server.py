@@ -23,6 +23,8 @@ from typing import Any
 
 import psutil
 
+from tests.clients.program import EVENT_SECONDS_MAX
+
 PROJECT = Path(__file__).resolve().parents[2]
 SYNCLINE = Path(sys.executable).with_name("syncline")
 STOP_SECONDS_MAX = 20.0
@@ -46,6 +48,13 @@ class DevServer:
     """
 
     START_SECONDS_MAX = 60.0
+    EVENT_SECONDS_MAX = EVENT_SECONDS_MAX
+
+    CLEAN_CLOSE_REASON = "ServerStopping"
+    """What the npm client says to have lost its connection by when the server stops."""
+
+    MUTATIONS_MEANWHILE_MIN = 21
+    """What one client gets acknowledged while another's function runs into its time limit."""
 
     def __init__(self, functions: Path, project: Path) -> None:
         self.project = project

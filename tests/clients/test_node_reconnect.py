@@ -67,4 +67,4 @@ def test_idle_client_sees_what_changed_while_it_was_away(
         own_server.mutation("counters:increment", name=room, by=5)
         followed = client.only("followed")
     assert followed["seen"][-1] == 5
-    assert followed["reason"] == "ServerStopping"
+    assert followed["reason"] == own_server.CLEAN_CLOSE_REASON

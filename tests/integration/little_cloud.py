@@ -22,6 +22,7 @@ from syncline.aws.handlers import connection, follower, session, sweeper, ticker
 from syncline.aws.process import Process
 from syncline.aws.settings import DataApiDatabase, Settings
 from syncline.drivers.admin_key import admin_key
+from syncline.drivers.inline_runner import InlineRunner
 from syncline.machine import SystemClock
 from syncline.ports import ConnectionGone
 from syncline.simulated.memory_log import MemoryLog
@@ -98,7 +99,7 @@ class LittleCloud:
     def restart(self) -> None:
         """A cold process; log, tables, queues and sockets stay."""
         self.close()
-        process = Process(self.settings)
+        process = Process(self.settings, InlineRunner)
         process.deployed.__dict__ |= {"log": self.log, "gateway": self.gateway}
         process_module._current = process
         self.process = process

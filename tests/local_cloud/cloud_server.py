@@ -21,6 +21,11 @@ class CloudServer(DevServer):
     """A deployment of a folder of functions on the local cloud, in disorder."""
 
     START_SECONDS_MAX = 120.0
+    EVENT_SECONDS_MAX = 150.0
+    CLEAN_CLOSE_REASON = "closed with code 1012"
+
+    MUTATIONS_MEANWHILE_MIN = 2
+    """A mutation makes some fifty calls to moto, at about 3 ms each."""
 
     def options(self) -> list[str]:
         """Of the command."""

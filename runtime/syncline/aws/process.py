@@ -8,8 +8,12 @@ with a new loop and a new engine.
 import asyncio
 import logging
 import os
-from collections.abc import Coroutine
+import sys
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
+
+import msgspec
+from aws_lambda_powertools import Logger
 
 from syncline.aws.deployed import Deployed
 from syncline.aws.gateway import MESSAGE_BYTES_MAX
@@ -19,13 +23,14 @@ from syncline.drivers.authentication import Authenticator
 from syncline.drivers.engine import Engine
 from syncline.drivers.follower import FollowedDocuments
 from syncline.drivers.http_api import HttpApi
-from syncline.drivers.inline_runner import InlineRunner
+from syncline.drivers.log_events import LogEvent
 from syncline.drivers.memory_interest import MemoryInterest
 from syncline.drivers.stored_session import StoredSessions
 from syncline.drivers.tokens import Tokens
 from syncline.errors import UnavailableError
-from syncline.execution.determinism.time_limit import TimeLimit
+from syncline.local.executor_pool import ExecutorPool
 from syncline.machine import SystemEntropy, WebKeySets
+from syncline.ports import FunctionRunner
 from syncline.sync.session import SessionLimits
 
 CONNECTION_LIFE_MS: Final = 115 * 60_000
@@ -34,12 +39,17 @@ CONNECTION_LIFE_MS: Final = 115 * 60_000
 _T = TypeVar("_T")
 
 logger = logging.getLogger(__name__)
+calls = Logger()
 
 
 class Process:
     """The deployment in this process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, make_runner: Callable[[], FunctionRunner] | None = None
+    ) -> None:
+        """`make_runner`: of what runs functions; without it, a process beside this one does."""
+        self._make_runner = make_runner or _executor
         self.deployed = Deployed(settings)
         self.failure: BaseException | None = None
         self.may_backfill = False
@@ -87,7 +97,7 @@ class Process:
                 pipelining=False,
                 # Of queries that this process shares; sessions have theirs in DynamoDB.
                 interest=MemoryInterest(),
-                runner=InlineRunner(TimeLimit(_let_it_run)),
+                runner=self._make_runner(),
                 bundles=deployed.bundles,
                 clock=deployed.clock,
                 entropy=self.entropy,
@@ -95,6 +105,7 @@ class Process:
                 url=settings.url,
             )
             engine.on_failure = self._failed
+            engine.on_log(_log_call)
             await engine.start()
             self._engine = engine
         return self._engine
@@ -146,6 +157,14 @@ class Process:
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
 
+    def abandon(self) -> None:
+        """End what runs beside this process, whatever state the engine is in."""
+        try:
+            self.close()
+        except Exception:
+            # It had failed before; what it fails with as it goes is for the log.
+            logger.exception("a failed engine did not close")
+
     def _failed(self, error: BaseException) -> None:
         self.failure = error
         if self._work is not None:
@@ -159,10 +178,25 @@ _current: Process | None = None
 def process() -> Process:
     """This process's deployment, made from the environment when first asked for."""
     global _current  # noqa: PLW0603 - one a process, as Lambda keeps it warm
-    if _current is None or _current.failure is not None:
+    if _current is not None and _current.failure is not None:
+        _current.abandon()
+        _current = None
+    if _current is None:
         _current = Process(Settings.from_environment(os.environ))
     return _current
 
 
-def _let_it_run() -> None:
-    """Nothing to look at before an interrupt: Lambda ends a process that goes on."""
+def _log_call(event: LogEvent) -> None:
+    """One line of JSON for each call of a function (docs/operations.md, "Logs")."""
+    write = calls.error if event.error else calls.info
+    write(event.path, call=msgspec.to_builtins(event))
+
+
+def _executor() -> FunctionRunner:
+    """Functions run apart from here: one that can't be stopped goes down alone (api.md)."""
+    seed = os.environ.get("PYTHONHASHSEED", "")
+    return ExecutorPool(
+        1,
+        hash_seed=int(seed) if seed.isdigit() else None,
+        libraries=[folder for folder in sys.path if folder],
+    )

@@ -44,8 +44,10 @@ EVENT_KIND: Final = "event"
 TEXT_KIND: Final = "text"
 """Values of the attribute `kind`; a message without it is the client's text."""
 
-FOLLOWER_GROUP: Final = "follower"
-"""The one group of the follower queue: one hint is handled at a time."""
+LANE_NS: Final = 10 * 10**9
+"""Hints of commits within so long share a group, so that one follower at a time hears of them. A
+follower that dies keeps its group until the queue's visibility timeout ends; the next lane's, and
+the minute's sweep, which has its own, go past it (several at once do no harm: rule 13). Ours."""
 
 
 class _Envelope(msgspec.Struct, frozen=True):
@@ -223,7 +225,7 @@ class FollowerQueue:
         Raises:
             UnavailableError: the queue can't be reached now; the minute's sweep repairs it.
         """
-        await self._send(Hint(ts), f"commit-{ts}")
+        await self._send(Hint(ts), f"commit-{ts // LANE_NS}", f"commit-{ts}")
 
     async def sweep(self, number: int) -> None:
         """Do what is left to do; the same `number` twice is one sweep.
@@ -231,14 +233,14 @@ class FollowerQueue:
         Raises:
             UnavailableError: the queue can't be reached now; the next sweep repairs it.
         """
-        await self._send(Hint(None), f"sweep-{number}")
+        await self._send(Hint(None), "sweep", f"sweep-{number}")
 
-    async def _send(self, hint: Hint, deduplication_id: str) -> None:
+    async def _send(self, hint: Hint, lane: str, deduplication_id: str) -> None:
         await self._queue.send([
             {
                 "Id": "0",
                 "MessageBody": msgspec.json.encode(hint).decode(),
-                "MessageGroupId": FOLLOWER_GROUP,
+                "MessageGroupId": lane,
                 "MessageDeduplicationId": deduplication_id,
             }
         ])  # fmt: skip

@@ -69,17 +69,19 @@ class ExecutorPool:
         hash_seed: int | None = None,
         memory_bytes_max: int = MEMORY_BYTES_MAX,
         rerun: bool = False,
+        libraries: Sequence[str] = (),
     ) -> None:
         """`hash_seed`: PYTHONHASHSEED, 0 to 2^32 - 1, the same for all processes of a deployment.
 
         None draws one: it decides the order of sets of strings, and a public constant would invite
         collision attacks on dict keys that come from users (style anchors 8.5). `rerun` makes each
-        call twice and compares, for development (determinism/rerun_check).
+        call twice and compares, for development (determinism/rerun_check). `libraries`: folders to
+        import from, where Python would not look by itself.
         """
         self._executors = executors
         self._options = (memory_bytes_max, int(rerun))
         self._environment = _environment(
-            secrets.randbelow(2**32) if hash_seed is None else hash_seed
+            secrets.randbelow(2**32) if hash_seed is None else hash_seed, libraries
         )
         self._links: list[ExecutorLink] = []
         self._ended: list[subprocess.Popen[bytes]] = []
@@ -254,7 +256,7 @@ def _eagerness(link: ExecutorLink) -> tuple[bool, bool, int]:
     return link.is_held_up, not link.is_settled, link.calls // CALLS_TOGETHER
 
 
-def _environment(hash_seed: int) -> dict[str, str]:
+def _environment(hash_seed: int, libraries: Sequence[str]) -> dict[str, str]:
     """A fresh environment: what functions see must not depend on the shell of who started us."""
     environment = {
         "PYTHONHASHSEED": str(hash_seed),
@@ -266,6 +268,8 @@ def _environment(hash_seed: int) -> dict[str, str]:
     for name in ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"):
         if name in os.environ:
             environment[name] = os.environ[name]
+    if libraries:
+        environment["PYTHONPATH"] = os.pathsep.join(libraries)
     return environment
 
 

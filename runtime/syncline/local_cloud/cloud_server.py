@@ -20,6 +20,7 @@ import msgspec
 from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - trio
 
 from syncline.drivers.bundle_files import read_bundle_files
+from syncline.drivers.log_events import LogEvent
 from syncline.errors import SynclineError
 from syncline.local.console import DevConsole
 from syncline.local.dev_server import listen
@@ -57,6 +58,8 @@ class _LogLine(msgspec.Struct):
     level: str = ""
     message: object = ""
     exception: str = ""
+    call: LogEvent | None = None
+    """A function's call."""
 
 
 class CloudServer:
@@ -177,7 +180,9 @@ class CloudServer:
         except msgspec.DecodeError:
             self._console.say(f"  {label}: {line}")
             return
-        if record.level in {"WARNING", "ERROR", "CRITICAL"}:
+        if record.call is not None:
+            self._console.call(record.call)
+        elif record.level in {"WARNING", "ERROR", "CRITICAL"}:
             self._console.error(f"  {label}: {record.message}")
             if record.exception:
                 self._console.error("  " + record.exception.replace("\n", "\n  "))

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 
 import boto3
 import msgspec
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from syncline.aws.queues import (
     BODY_BYTES_MAX,
+    LANE_NS,
     FollowerQueue,
     SessionQueue,
     TickPass,
@@ -210,7 +212,27 @@ def test_one_hint_per_commit_wakes_the_follower(sqs):
     assert [decode_hint_record(record).ts for record in found] == [5, 6, None, None]
     with pytest.raises(CorruptionError):
         decode_hint_record({"messageId": "m", "body": "{}"})
-    assert {record["attributes"]["MessageGroupId"] for record in found} == {"follower"}
+
+
+def test_a_follower_that_dies_blocks_neither_later_commits_nor_the_sweep(sqs):
+    url = fifo(sqs, "follower.fifo")
+    queue = FollowerQueue(sqs, url)
+
+    def taken():
+        """What a follower takes that is never heard of again."""
+        reply = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+        return [json.loads(message["Body"])["ts"] for message in reply.get("Messages", [])]
+
+    async def hint():
+        await queue.hint(5)
+        first = taken()
+        await queue.hint(6)
+        blocked = taken()
+        await queue.hint(LANE_NS + 5)
+        await queue.sweep(1)
+        return first, blocked, taken()
+
+    assert asyncio.run(hint()) == ([5], [], [LANE_NS + 5, None])
 
 
 def test_a_pass_is_asked_for_in_parts_with_delays():

@@ -4,11 +4,9 @@ import asyncio
 from dataclasses import dataclass
 
 import pytest
-from msgspec import structs
 
 from syncline.drivers.inline_runner import InlineRunner
 from syncline.errors import UnavailableError
-from syncline.execution.determinism.time_limit import TimeLimit
 from syncline.ports import FunctionCall, Page, RangeRead
 from syncline.schema.catalog import Catalog
 from tests.execution_world import NOW_NS, USER_IMPORTS
@@ -87,51 +85,5 @@ def test_a_bundle_that_is_not_loaded_is_unavailable(folder):
     async def run():
         with pytest.raises(UnavailableError, match="'b2' is not loaded"):
             await InlineRunner().run(call(a_catalog(), "b2"), Reads([]))
-
-    asyncio.run(run())
-
-
-ENDLESS = """
-@query
-async def endless(ctx: QueryCtx) -> None:
-    while True:
-        pass
-
-
-@query
-async def stubborn(ctx: QueryCtx) -> str:
-    end = []
-    while not end:
-        try:
-            while True:
-                pass
-        except BaseException:  # syncline: allow[catch-all] that is the sin
-            end.append(1)
-    return "went on"
-
-
-@query
-async def quick(ctx: QueryCtx) -> str:
-    return "done"
-"""
-
-
-def test_a_function_past_its_time_is_interrupted_and_the_next_one_runs(tmp_path):
-    folder = tmp_path / "functions"
-    folder.mkdir()
-    (folder / "m.py").write_text(USER_IMPORTS + ENDLESS)
-
-    async def run():
-        runner = InlineRunner(TimeLimit(lambda: None))
-        await runner.load("b1", folder)
-        for name in ("endless", "stubborn"):
-            late = structs.replace(call(a_catalog()), path=f"m:{name}")
-            outcome = await runner.run(late, Reads([]))
-            assert outcome.error is not None
-            assert "timed out" in outcome.error.message
-        outcome = await runner.run(structs.replace(late, path="m:quick"), Reads([]))
-        assert outcome.value == b'"done"'
-        assert outcome.own_seconds > 0
-        await runner.close()
 
     asyncio.run(run())
