@@ -27,6 +27,7 @@ OTHER_CHOICES = DeploymentSettings(
     commit_routine="procedure",
     database_capacity_max=8,
     backup_days=3,
+    cognito=True,
     domain_name="live.example.org",
     certificate_arn="arn:aws:acm:us-east-1:111122223333:certificate/1",
     session_concurrency_max=20,

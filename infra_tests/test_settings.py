@@ -10,7 +10,7 @@ import pytest
 import syncline.aws
 from infra_tests.assembly import Assembly
 from infra_tests.conftest import OTHER_CHOICES
-from syncline.aws.settings import DataApiDatabase, DirectDatabase, Settings
+from syncline.aws.settings import DataApiDatabase, DirectDatabase, Settings, UserPoolSettings
 from syncline_cdk import Deployment, DeploymentSettings
 from syncline_cdk.functions import FUNCTIONS
 from syncline_cdk.settings import settings_from_context
@@ -59,6 +59,21 @@ def test_handlers_read_every_variable_that_they_are_given_and_no_other(
     read = _Read(given)
     Settings.from_environment(read)
     assert read.names | OF_POWERTOOLS == given.keys()
+
+
+def test_a_user_pool_is_made_only_when_asked_for_and_its_tokens_are_then_taken(
+    default: Assembly, other: Assembly
+):
+    kinds = {resource.kind for resource in default.resources.values()}
+    assert not [kind for kind in kinds if kind.startswith("AWS::Cognito")]
+    assert Settings.from_environment(_environment(default, "http")).user_pool is None
+    client = other.resources["Data/Users/Pool/Client"].properties
+    assert client["GenerateSecret"] is False
+    assert Settings.from_environment(_environment(other, "http")).user_pool == UserPoolSettings(
+        "<Data/Users/Pool.ProviderURL>", "<Data/Users/Pool/Client>"
+    )
+    outputs = other.templates["Data"]["Outputs"]
+    assert {"UserPoolId", "UserPoolClientId"} <= outputs.keys()
 
 
 def test_settings_are_read_from_the_environment_in_one_place_only():

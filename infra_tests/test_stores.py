@@ -46,15 +46,23 @@ KEEPING_NOTHING = frozenset(
 )
 """Types without data of clients at rest; an instance of Aurora has its cluster's storage."""
 
+KEEPING_UNDER_AWS_KEYS = frozenset({"AWS::Cognito::UserPool", "AWS::Cognito::UserPoolClient"})
+"""Cognito encrypts by keys of its own; only deployments that ask for a pool have one."""
+
 
 def test_whatever_keeps_data_is_encrypted_with_the_one_key(assembly: Assembly):
     for resource in assembly.resources.values():
-        if resource.kind in KEEPING_NOTHING:
+        if resource.kind in KEEPING_NOTHING | KEEPING_UNDER_AWS_KEYS:
             continue
         value = resource.properties
         for step in KEY_PROPERTIES[resource.kind]:
             value = value[step]
         assert assembly.text(resource.place.partition("/")[0], value) == KEY, resource.place
+
+
+def test_only_who_asks_for_users_has_data_under_other_keys(default: Assembly):
+    kinds = {resource.kind for resource in default.resources.values()}
+    assert not kinds & KEEPING_UNDER_AWS_KEYS
 
 
 def test_there_is_one_key_and_it_is_rotated(assembly: Assembly):

@@ -185,4 +185,5 @@ def _environment(
         admin_secret_arn=data.admin_secret.secret_arn,
         database=data.database.for_owner() if as_owner else data.database.for_functions(),
         commit_routine=settings.commit_routine,
+        user_pool=data.users.for_functions() if data.users is not None else None,
     ).environment()

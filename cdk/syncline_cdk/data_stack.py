@@ -1,4 +1,4 @@
-"""What must outlive every other stack: key, database, tables, bucket and the admin secret."""
+"""What must outlive every other stack: database, tables, bucket, key, secret and users."""
 
 from aws_cdk import CfnOutput, Duration, Environment, Fn, RemovalPolicy, Stack
 from aws_cdk import aws_s3 as s3
@@ -10,6 +10,7 @@ from syncline_cdk.database import Database
 from syncline_cdk.encryption import EncryptionKey
 from syncline_cdk.settings import DeploymentSettings
 from syncline_cdk.tables import Tables
+from syncline_cdk.user_pool import UserPool
 
 
 class DataStack(Stack):
@@ -62,6 +63,9 @@ class DataStack(Stack):
             ),
         )
         CfnOutput(self, "AdminSecretArn", value=self.admin_secret.secret_arn)
+        self.users = UserPool(self, "Users", settings=settings) if settings.cognito else None
+        if self.users is not None:
+            self.users.add_outputs(self)
 
     @property
     def availability_zones(self) -> list[str]:

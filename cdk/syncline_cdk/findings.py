@@ -32,6 +32,7 @@ def check_by_nag(app: App, deployment: Deployment) -> None:
 def answer_findings(deployment: Deployment) -> None:
     """Acknowledge what is meant as it is, each finding at the resource where it is found."""
     _answer_data(deployment)
+    _answer_users(deployment)
     _answer_address(deployment)
     _answer_functions(deployment)
     _answer_routes(deployment)
@@ -65,6 +66,18 @@ def _answer_data(deployment: Deployment) -> None:
         data.bucket,
         "S1",
         "Only our functions may read it, and CloudTrail data events can record that they do",
+    )
+
+
+def _answer_users(deployment: Deployment) -> None:
+    users = deployment.data.users
+    if users is None:
+        return
+    _answer(users.pool, "COG2", "A second factor is offered; whom to ask it of is the owner's call")
+    _answer(
+        users.pool,
+        "COG8",
+        "Threat protection has a price for every user; the pool's plan can be raised at any time",
     )
 
 

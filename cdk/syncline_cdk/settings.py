@@ -69,6 +69,9 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     backup_days: int = 14
     """Days of point-in-time recovery, 1 to 35, of the database and of the tables."""
 
+    cognito: bool = False
+    """A Cognito user pool beside the deployment, whose users may sign in."""
+
     domain_name: str | None = None
     certificate_arn: str | None = None
     """A domain of your own for CloudFront and its certificate, which must lie in us-east-1."""

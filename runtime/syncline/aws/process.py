@@ -31,6 +31,7 @@ from syncline.errors import UnavailableError
 from syncline.local.executor_pool import ExecutorPool
 from syncline.machine import SystemEntropy, WebKeySets
 from syncline.ports import FunctionRunner
+from syncline.registration.auth_providers import Oidc
 from syncline.sync.session import SessionLimits
 
 CONNECTION_LIFE_MS: Final = 115 * 60_000
@@ -147,7 +148,9 @@ class Process:
         return self._api
 
     def _authenticator(self, engine: Engine) -> Authenticator:
-        tokens = Tokens(engine, WebKeySets(), engine.clock, redact=engine.redact)
+        pool = self.deployed.settings.user_pool
+        own = [Oidc(domain=pool.issuer, application_id=pool.client).spec()] if pool else []
+        tokens = Tokens(engine, WebKeySets(), engine.clock, own=own, redact=engine.redact)
         return Authenticator(engine.name, self.deployed.admin_secret(), tokens)
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ handlers read and what they are given can't differ.
 | SYNCLINE_DATABASE_NAME | the database of the log |
 | SYNCLINE_DATABASE_ARN and _SECRET_ARN | the Data API's cluster and login, or instead of them |
 | SYNCLINE_DATABASE_HOST and _USER | a PostgreSQL address and the user that logs in through IAM |
+| SYNCLINE_USER_POOL_ISSUER and _CLIENT | the Cognito user pool whose ID tokens are taken, if any |
 | SYNCLINE_COMMIT_ROUTINE | "function" or "procedure" (architecture.md, "Commit") |
 """
 
@@ -59,6 +60,15 @@ class DirectDatabase:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class UserPoolSettings:
+    """A Cognito user pool beside the deployment, by what its ID tokens say."""
+
+    issuer: str
+    client: str
+    """The app client's id."""
+
+
 DEPLOYMENT_VARIABLE: Final = "SYNCLINE_DEPLOYMENT"
 """By which a function is found to belong to a deployment."""
 
@@ -84,6 +94,8 @@ _SECRET_ARN: Final = "SYNCLINE_DATABASE_SECRET_ARN"  # noqa: S105 - a variable's
 _HOST: Final = "SYNCLINE_DATABASE_HOST"
 _USER: Final = "SYNCLINE_DATABASE_USER"
 _REDACT: Final = "SYNCLINE_REDACT"
+_POOL_ISSUER: Final = "SYNCLINE_USER_POOL_ISSUER"
+_POOL_CLIENT: Final = "SYNCLINE_USER_POOL_CLIENT"
 _COMMIT_ROUTINE: Final = "SYNCLINE_COMMIT_ROUTINE"
 
 
@@ -109,6 +121,7 @@ class Settings:
     admin_secret_arn: str
     database: DataApiDatabase | DirectDatabase
     commit_routine: CommitRoutine
+    user_pool: UserPoolSettings | None = None
 
     def environment(self) -> dict[str, str]:
         """The variables that `from_environment` reads these settings from."""
@@ -124,6 +137,11 @@ class Settings:
                 variables |= {_CLUSTER_ARN: cluster_arn, _SECRET_ARN: secret_arn}
             case DirectDatabase(host, user):
                 variables |= {_HOST: host, _USER: user}
+        if self.user_pool is not None:
+            variables |= {
+                _POOL_ISSUER: self.user_pool.issuer,
+                _POOL_CLIENT: self.user_pool.client,
+            }
         return variables
 
     @classmethod
@@ -149,6 +167,7 @@ class Settings:
             redact=_choice(environment, _REDACT, ("0", "1")) == "1",
             commit_routine=cast("CommitRoutine", routine),
             database=_database(environment),
+            user_pool=_user_pool(environment),
         )
 
 
@@ -159,6 +178,15 @@ def _database(environment: Mapping[str, str]) -> DataApiDatabase | DirectDatabas
             raise _refusal(f"{_HOST} and {_CLUSTER_ARN} name two ways to one database: keep one")
         return DirectDatabase(environment[_HOST], environment[_USER], name)
     return DataApiDatabase(environment[_CLUSTER_ARN], environment[_SECRET_ARN], name)
+
+
+def _user_pool(environment: Mapping[str, str]) -> UserPoolSettings | None:
+    issuer, client = environment.get(_POOL_ISSUER), environment.get(_POOL_CLIENT)
+    if not issuer and not client:
+        return None
+    if not issuer or not client:
+        raise _refusal(f"{_POOL_ISSUER} and {_POOL_CLIENT} name one pool: give both or neither")
+    return UserPoolSettings(issuer, client)
 
 
 def _choice(environment: Mapping[str, str], variable: str, choices: tuple[str, ...]) -> str:

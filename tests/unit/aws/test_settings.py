@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from syncline.aws.settings import DataApiDatabase, DirectDatabase, Settings
+from syncline.aws.settings import DataApiDatabase, DirectDatabase, Settings, UserPoolSettings
 from syncline.errors import DeveloperError
 
 DATA_API = DataApiDatabase("arn:cluster", "arn:login", "syncline")
@@ -36,6 +36,16 @@ def settings_on(database: DataApiDatabase | DirectDatabase) -> Settings:
 def test_settings_are_read_from_the_environment_that_they_write(database, redact):
     settings = dataclasses.replace(settings_on(database), redact=redact)
     assert Settings.from_environment(settings.environment()) == settings
+
+
+def test_a_user_pool_is_named_whole_or_not_at_all():
+    pool = UserPoolSettings("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_1", "client")
+    settings = dataclasses.replace(settings_on(DATA_API), user_pool=pool)
+    environment = settings.environment()
+    assert Settings.from_environment(environment) == settings
+    del environment["SYNCLINE_USER_POOL_CLIENT"]
+    with pytest.raises(DeveloperError, match="give both or neither"):
+        Settings.from_environment(environment)
 
 
 @pytest.mark.parametrize("database", [DATA_API, DIRECT])
