@@ -89,8 +89,9 @@ VECTOR_RESULTS_DEFAULT = 10
 """Results of a vector search without `limit`. [C] 6.8"""
 VECTOR_RESULTS_MAX = 256
 """`limit` of a vector search. [C] 6.8"""
-VECTOR_EXACT_MAX = 20_000
-"""Vectors of an index that every search compares with; above, it is approximate. [S] 2 to 20 ms"""
+VECTOR_EXACT_NUMBERS_MAX = 2**24
+"""Numbers of an index's vectors up to which a search compares all of them; above, it is
+approximate. [S] 3 ms; 43,000 vectors of 384 dimensions, 10,900 of 1,536"""
 
 # Sessions
 SESSION_MUTATIONS_MAX = 1000

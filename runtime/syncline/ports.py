@@ -171,7 +171,28 @@ class TextRead(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
         return values_range(self.index_id)
 
 
-Read: TypeAlias = RangeRead | TextRead
+class VectorRead(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
+    """Asks for the `limit` (>= 1) documents whose vectors are nearest, nearest first, or fewer.
+
+    The key of a row is its nearness (search/vectors.py: nearness_key).
+    """
+
+    index_id: bytes
+    vector: bytes
+    """A unit vector: numbers of 32 bits in the machine's order."""
+    filters: tuple[tuple[int, bytes], ...]
+    """Places of filter fields, and encoded values of which one must fit; none: all fit."""
+    limit: int
+    with_documents: bool
+    """Otherwise the rows' documents are empty."""
+
+    @property
+    def covers(self) -> KeyRange:
+        """All keys that the answer can depend on, without regard to the filters."""
+        return values_range(self.index_id)
+
+
+Read: TypeAlias = RangeRead | TextRead | VectorRead
 
 
 class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):

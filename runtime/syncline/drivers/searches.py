@@ -6,6 +6,8 @@ snapshot, as any other row is.
 """
 
 import asyncio
+from array import array
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,12 +17,13 @@ from syncline.drivers.snapshot_reader import Snapshot
 from syncline.errors import UnavailableError
 from syncline.index.index_definition import BY_ID, index_id
 from syncline.index.key_encoding import encode_value
-from syncline.ports import Page, RangeRead, Row, TextRead
-from syncline.query.search_entries import text_entry
-from syncline.schema.catalog import IndexInfo, TextTarget
+from syncline.ports import Page, RangeRead, Row, TextRead, VectorRead
+from syncline.query.search_entries import text_entry, vector_entry
+from syncline.schema.catalog import IndexInfo, TextTarget, VectorTarget
 
 if TYPE_CHECKING:
     from syncline.search.entries import TextEntry
+    from syncline.search.vectors import VectorEntry
 
 
 class _TextIndex:
@@ -50,14 +53,51 @@ class _TextIndex:
                 found.append((rank, document_id))
         return sorted(found)[: read.limit + 1]
 
+    async def grow(self) -> None:
+        """Make searches quicker: they are."""
+
+
+class _VectorIndex:
+    """A vector index: its segment, and the view that keeps it true."""
+
+    def __init__(self, replica: Replica, table: int, index: IndexInfo) -> None:
+        from syncline.segments.vector_segment import VectorSegment
+
+        assert isinstance(index.target, VectorTarget)
+        self.segment = VectorSegment(index.target.dimensions)
+        self.view: SearchView[VectorEntry] = SearchView(
+            replica, table, self.segment, partial(vector_entry, index)
+        )
+
+    def find(self, read: VectorRead, ts: int) -> list[tuple[bytes, str]]:
+        """The nearest at `ts` as (rank, document id)."""
+        if self.view.is_behind():
+            self.view.step()
+        wanted = array("f", read.vector)
+        changed = self.view.changed(ts)
+        found = self.segment.nearest(wanted, read.filters, limit=read.limit, hidden=changed.keys())
+        for document_id, document in changed.items():
+            entry = self.view.entry_at(document_id, document, ts) if document is not None else None
+            rank = entry and entry.rank(wanted, read.filters, document_id)
+            if rank:
+                found.append((rank, document_id))
+        return sorted(found)[: read.limit]
+
+    async def grow(self) -> None:
+        """Make searches quicker, a little between two turns of the event loop."""
+        has_more = self.segment.grow()
+        while has_more:
+            await asyncio.sleep(0)
+            has_more = self.segment.grow()
+
 
 class Searches:
     """The search indexes of one process."""
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
-        self._building: dict[bytes, asyncio.Task[_TextIndex]] = {}
-        self._built: dict[bytes, _TextIndex] = {}
+        self._building: dict[bytes, asyncio.Task[_TextIndex | _VectorIndex]] = {}
+        self._built: dict[bytes, _TextIndex | _VectorIndex] = {}
 
     def watermark(self) -> int:
         """Commits after this ts are missing in some view: the tail must not forget them."""
@@ -69,7 +109,7 @@ class Searches:
         ts = self._replica.durable.ts
         for table in self._replica.catalog_at(ts).user_tables():
             for index in table.all_indexes:
-                if isinstance(index.target, TextTarget):
+                if index.target is not None:
                     await self._index(index.index_id, ts)
 
     async def advance(self) -> None:
@@ -80,25 +120,23 @@ class Searches:
             del self._built[gone]
         for each in tuple(self._built.values()):
             await each.view.advance()
+            await each.grow()
 
-    async def read(self, read: TextRead, snapshot: Snapshot) -> Page:
+    async def read(self, read: TextRead | VectorRead, snapshot: Snapshot) -> Page:
         """The results of a search at a snapshot."""
         index = await self._index(read.index_id, snapshot.ts)
+        if isinstance(read, TextRead):
+            assert isinstance(index, _TextIndex)
+            found = index.find(read, snapshot.ts)
+            rows = await _rows(read.index_id, found[: read.limit], snapshot)
+            return Page(rows, len(found) <= read.limit)
+        assert isinstance(index, _VectorIndex)
         found = index.find(read, snapshot.ts)
-        shown = found[: read.limit]
-        by_id = index_id(int.from_bytes(read.index_id[:4]), BY_ID)
-        keys = [by_id + encode_value(document_id) for _, document_id in shown]
-        pages = await snapshot.read([RangeRead(key, key + b"\x00", 1) for key in keys])
-        rows = [
-            Row(rank, row.ts, row.document)
-            for (rank, _), page in zip(shown, pages, strict=True)
-            for row in page.rows
-        ]
-        if len(rows) < len(shown):
-            raise UnavailableError("SearchInterrupted", "The log was loaded again; search again.")
-        return Page(tuple(rows), len(found) <= read.limit)
+        if not read.with_documents:
+            return Page(tuple([Row(rank, 0, b"") for rank, _ in found]), done=True)
+        return Page(await _rows(read.index_id, found, snapshot), done=True)
 
-    async def _index(self, wanted: bytes, ts: int) -> _TextIndex:
+    async def _index(self, wanted: bytes, ts: int) -> _TextIndex | _VectorIndex:
         """The view of an index, built if it is not there; searches wait for one build together."""
         built = self._built.get(wanted)
         if built is not None and not built.view.is_lost:
@@ -110,8 +148,10 @@ class Searches:
             building.add_done_callback(lambda _: self._building.pop(wanted))
         return await asyncio.shield(building)
 
-    async def _build(self, wanted: bytes, ts: int) -> _TextIndex:
-        built = _TextIndex(self._replica, *self._definition(wanted, ts))
+    async def _build(self, wanted: bytes, ts: int) -> _TextIndex | _VectorIndex:
+        table, index = self._definition(wanted, ts)
+        kind = _TextIndex if isinstance(index.target, TextTarget) else _VectorIndex
+        built = kind(self._replica, table, index)
         await built.view.build()
         self._built[wanted] = built
         return built
@@ -130,3 +170,20 @@ class Searches:
         for task in building:
             task.cancel()
         await asyncio.gather(*building, return_exceptions=True)
+
+
+async def _rows(
+    searched: bytes, found: Sequence[tuple[bytes, str]], snapshot: Snapshot
+) -> tuple[Row, ...]:
+    """The documents that a search has found, as its rows."""
+    by_id = index_id(int.from_bytes(searched[:4]), BY_ID)
+    keys = [by_id + encode_value(document_id) for _, document_id in found]
+    pages = await snapshot.read([RangeRead(key, key + b"\x00", 1) for key in keys])
+    rows = [
+        Row(rank, row.ts, row.document)
+        for (rank, _), page in zip(found, pages, strict=True)
+        for row in page.rows
+    ]
+    if len(rows) < len(found):
+        raise UnavailableError("SearchInterrupted", "The log was loaded again; search again.")
+    return tuple(rows)

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from syncline.commit.tail import Tail
 from syncline.errors import UnavailableError
-from syncline.ports import Documents, Page, RangeRead, Read, Row, StoredPage, TextRead
+from syncline.ports import Documents, Page, RangeRead, Read, Row, StoredPage, TextRead, VectorRead
 
 
 class TailSource(Protocol):
@@ -33,7 +33,7 @@ class TailSource(Protocol):
 class SearchReads(Protocol):
     """Answers searches at a snapshot."""
 
-    async def read(self, read: TextRead, snapshot: "Snapshot") -> Page:
+    async def read(self, read: TextRead | VectorRead, snapshot: "Snapshot") -> Page:
         """The results of a search, read from the snapshot."""
         ...
 

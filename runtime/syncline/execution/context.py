@@ -5,7 +5,7 @@ ReadRequest only, and whoever steps them answers it.
 """
 
 import logging
-from collections.abc import Awaitable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Coroutine, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from random import Random
@@ -20,7 +20,13 @@ from syncline.execution.gather import gather
 from syncline.execution.identity import UserIdentity, user_identity
 from syncline.execution.row_rules import RowRules
 from syncline.execution.stack_trace import describe
+from syncline.execution.vector_search import (
+    VectorFilterBuilder,
+    VectorResult,
+    vector_search,
+)
 from syncline.index.key_encoding import values_range
+from syncline.limits import VECTOR_RESULTS_DEFAULT
 from syncline.schema.catalog import ENVIRONMENT_VARIABLES, environment_range
 from syncline.transaction.transaction import Transaction
 from syncline.values.render import inspect
@@ -199,6 +205,26 @@ class QueryCtx:
         """Await several at once; results in argument order, reads sent as batches."""
         return self._run.calls.made(
             "ctx.gather", gather(self._run.transaction, self._run.calls, awaitables)
+        )
+
+    def vector_search(
+        self,
+        table: str,
+        index: str,
+        /,
+        *,
+        vector: Sequence[float],
+        limit: int = VECTOR_RESULTS_DEFAULT,
+        filter: VectorFilterBuilder | None = None,  # noqa: A002 - the name that api.md promises
+    ) -> ContextCall[list[VectorResult]]:
+        """The documents whose vectors are nearest by cosine, nearest first: `_id` and `_score`.
+
+        `filter`: `lambda q: q.eq(field, value)`, or `q.or_` of several of them. `limit`: 1 to 256.
+        """
+        guard = self._rules.of(table) if self._rules is not None else None
+        return self._run.calls.made(
+            "ctx.vector_search",
+            vector_search(self._run.transaction, (table, index), vector, limit, filter, guard),
         )
 
     def run_query(self, function: object, /, **arguments: object) -> ContextCall[Any]:
