@@ -83,6 +83,11 @@ class Run:
         """Every variable, once they have been read."""
         self.needs_environment = False
 
+    @cached_property
+    def user(self) -> UserIdentity | None:
+        """Who is signed in."""
+        return None if self.identity is None else user_identity(self.identity)
+
 
 class Environment(Mapping[str, str]):
     """`ctx.env`: the deployment's environment variables; each one read is in the read set."""
@@ -125,8 +130,7 @@ class Auth:
 
     async def _identity(self) -> UserIdentity | None:
         self._run.calls.read_identity = True
-        attributes = self._run.identity
-        return user_identity(attributes) if attributes is not None else None
+        return self._run.user
 
 
 _LEVELS: Mapping[str, LogLevel] = {
