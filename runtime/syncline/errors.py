@@ -3,7 +3,8 @@
 SynclineError                  code, message
 ├── DeveloperError             mend the function, the schema or the bundle
 ├── CallerError                mend the request
-│   └── ApplicationError       raised by user functions; its data reaches the client
+│   ├── ApplicationError       raised by user functions; its data reaches the client
+│   └── CallFailedError        a function that was called has failed
 ├── ConflictError              run again: the data changed meanwhile
 ├── UnavailableError           wait and try again
 ├── ProtocolError              the peer broke the sync protocol: close the connection
@@ -66,6 +67,19 @@ class ApplicationError(CallerError):
 
     def __reduce__(self) -> tuple[type["ApplicationError"], tuple["Value"]]:  # type: ignore[override] # other arguments
         return type(self), (self.data,)
+
+
+class CallFailedError(CallerError):
+    """A function that was called has failed; the message is its own, as its caller may know it.
+
+    One that raised an ApplicationError fails with that one instead.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("CallFailed", message)
+
+    def __reduce__(self) -> tuple[type["CallFailedError"], tuple[str]]:  # type: ignore[override] # other arguments
+        return type(self), (self.message,)
 
 
 def _json_text(data: "Value") -> str:

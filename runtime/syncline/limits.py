@@ -34,7 +34,13 @@ FUNCTION_SECONDS_MAX = 1.0
 FUNCTION_GRACE_SECONDS = 1.0
 """Seconds after the limit until the executor process is replaced. [S] architecture.md, Sans-IO"""
 NESTED_CALLS_MAX = 8
-"""Depth of ctx.run_query and ctx.run_mutation in each other. [C] 6.1"""
+"""Depth of ctx.run_query and ctx.run_mutation, or of ctx.run_action, in each other. [C] 6.1"""
+ACTION_SECONDS_MAX = 600.0
+"""Seconds that an action may take on the embedded server. [C] 6.8"""
+ACTION_GRACE_SECONDS = 3.0
+"""Seconds that a cancelled action has for its `finally` blocks. [S] a few requests' worth"""
+ACTIONS_MAX = 1000
+"""Actions that run at the same time on one embedded server. [S] as many as one connection may"""
 LOG_LINES_MAX = 256
 """Log lines of one call. [C] 6.8"""
 LOG_LINE_BYTES_MAX = 32_768

@@ -393,6 +393,8 @@ class FunctionCall(msgspec.Struct, frozen=True, gc=False):
     catalog: "Catalog"
     request_id: str
     """16 hex digits, shown to clients in error messages."""
+    is_inner: bool = False
+    """Called by a function: internal ones may be called too."""
 
 
 class FunctionError(msgspec.Struct, frozen=True, gc=False, array_like=True):

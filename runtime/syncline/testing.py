@@ -15,13 +15,14 @@ from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from syncline.drivers.action_tasks import ActionTasks
 from syncline.drivers.answers import Answer, Caller
 from syncline.drivers.authentication import identity_attributes
 from syncline.drivers.engine import Engine
 from syncline.drivers.inline_runner import InlineRunner
 from syncline.drivers.memory_interest import MemoryInterest
 from syncline.drivers.push import PushReport
-from syncline.errors import ApplicationError, CallerError
+from syncline.errors import ApplicationError, CallFailedError
 from syncline.function_path import parse
 from syncline.local.bundle_store import BundleStore
 from syncline.local.memory_documents import MemoryDocuments
@@ -33,13 +34,6 @@ if TYPE_CHECKING:
     from syncline.sync.session import QueryResult
 
 __all__ = ["CallFailedError", "Deployment", "ManualClock", "Subscription"]
-
-
-class CallFailedError(CallerError):
-    """A function failed; the message is what a client of a dev deployment would be shown."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("CallFailed", message)
 
 
 class ManualClock:
@@ -116,6 +110,7 @@ class Deployment:
             documents=MemoryDocuments(),
             interest=MemoryInterest(),
             runner=InlineRunner(),
+            actions=ActionTasks(self.clock, self._entropy),
             bundles=BundleStore(Path(self._bundles.name)),
             clock=self.clock,
             entropy=self._entropy,
@@ -149,6 +144,15 @@ class Deployment:
     async def mutation(self, path: str, /, **arguments: object) -> Value:
         """The result of a committed mutation; CallFailedError or ApplicationError if it fails."""
         answer = await self.engine.mutation(_path(path), _encode(arguments), self._caller)
+        await self._show(answer.ts)
+        return _value(answer)
+
+    async def action(self, path: str, /, **arguments: object) -> Value:
+        """The result of an action; CallFailedError or ApplicationError if it fails.
+
+        It runs here, as ordinary Python with the real network; `ctx.now` is this clock's.
+        """
+        answer = await self.engine.action(_path(path), _encode(arguments), self._caller)
         await self._show(answer.ts)
         return _value(answer)
 

@@ -39,6 +39,9 @@ EXCEPTIONS = {
     },
     # ctx.log is a standard Logger whose lines stay with the call, ctx.random a standard Random.
     "syncline.execution.context": {"logging", "random"},
+    "syncline.execution.call_logger": {"logging"},
+    # Actions run on an event loop, and ctx.gather puts tasks on it.
+    "syncline.execution.action_context": {"asyncio", "logging", "random"},
 }
 
 FORBIDDEN_EDGES = (

@@ -15,6 +15,8 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
 
     identity: bytes | None = None
     is_admin: bool = False
+    is_inner: bool = False
+    """An action on behalf of its caller: internal functions may be called too."""
 
     def key(self) -> str:
         """What tells identities apart in records: a recorded outcome is given to its own only."""

@@ -38,6 +38,10 @@ class Deployment(Protocol):
         """Run a mutation; the answer is durable."""
         ...
 
+    async def action(self, path: str, arguments: bytes, caller: Caller = ...) -> Answer:
+        """Run an action to its end."""
+        ...
+
     async def push(self, source: Path) -> PushReport:
         """Deploy a functions folder, all or nothing."""
         ...

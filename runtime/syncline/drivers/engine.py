@@ -13,8 +13,10 @@ from typing import Any, Protocol
 
 import msgspec
 
+from syncline.action_ports import ActionRunner
 from syncline.commit.record import Commit, Position
 from syncline.commit.tail import Tail
+from syncline.drivers.actions import Actions
 from syncline.drivers.answers import ANONYMOUS, Answer, Caller
 from syncline.drivers.bundle_loader import BundleLoader, Bundles
 from syncline.drivers.committer import Committer
@@ -24,7 +26,7 @@ from syncline.drivers.push import Pusher, PushReport
 from syncline.drivers.queries import Queries
 from syncline.drivers.replica import Replica, read_tail
 from syncline.drivers.searches import Searches
-from syncline.errors import UnavailableError
+from syncline.errors import SynclineError, UnavailableError
 from syncline.limits import (
     FOLD_COMMITS_MAX,
     FOLD_INTERVAL_SECONDS,
@@ -43,6 +45,8 @@ from syncline.ports import (
     ProviderSpec,
 )
 from syncline.ports import Documents as DocumentsPort
+
+NO_ACTIONS = "This deployment runs no actions."
 
 _DAY_NS = 86_400 * 10**9
 
@@ -72,13 +76,16 @@ class Engine:
         pipelining: bool = True,
         interest: InterestStore,
         runner: FunctionRunner,
+        actions: ActionRunner | None = None,
         bundles: Bundles,
         clock: Clock,
         entropy: Entropy,
         redact: bool = False,
         url: str = "http://127.0.0.1:3210",
     ) -> None:
-        """`others_apply`: other processes apply commits to the same documents.
+        """`actions`: what runs them; None: nothing here does.
+
+        `others_apply`: other processes apply commits to the same documents.
 
         `pipelining`: build on commits that are not durable yet, which pays for a process that
         commits much (protocols.md rule 6); otherwise the database validates every commit.
@@ -94,6 +101,7 @@ class Engine:
         self._pipelining = pipelining
         self._interest = interest
         self._runner = BundleLoader(runner, bundles)
+        self._action_runner = actions
         self._bundles = bundles
         self._entropy = entropy
         self._session = f"server-{entropy.bits(128):032x}"
@@ -139,6 +147,7 @@ class Engine:
             events=self.events,
             redact=self.redact,
         )
+        self._actions = self._make_actions()
         self._pusher = Pusher(
             log=self._log,
             replica=self.replica,
@@ -152,6 +161,21 @@ class Engine:
         self._run(self.committer.run())
         self._run(self._warm_searches())
         self._run(self._keep_house())
+        self._run(self._warm_actions())
+
+    def _make_actions(self) -> Actions | None:
+        if self._action_runner is None:
+            return None
+        return Actions(
+            runner=self._action_runner,
+            functions=self,
+            replica=self.replica,
+            bundles=self._bundles,
+            clock=self.clock,
+            entropy=self._entropy,
+            events=self.events,
+            redact=self.redact,
+        )
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -213,6 +237,13 @@ class Engine:
         """Build the search indexes; if the log is reset meanwhile, the first search will."""
         with suppress(UnavailableError):
             await self._searches.warm()
+
+    async def _warm_actions(self) -> None:
+        """Have the deployed actions loaded before the first call; it says so if that fails."""
+        if self._actions is None or not any(f.kind == "action" for f in self.spec().functions):
+            return
+        with suppress(SynclineError):
+            await self._actions.load(self._deployed)
 
     async def _prune(self) -> None:
         """Let go of history and request records past their retention, a small step at a time."""
@@ -318,13 +349,35 @@ class Engine:
             request = (self._session, self._requests)
         self.mutations.start(path, arguments, caller, request, reply, maybe_resent=maybe_resent)
 
+    async def action(self, path: str, arguments: bytes, caller: Caller = ANONYMOUS) -> Answer:
+        """Run an action to its end. UnavailableError: too many run, or it is going down."""
+        if self._actions is None:
+            return Answer(self.latest_ts(), None, NO_ACTIONS)
+        return await self._actions.run(path, arguments, caller)
+
+    def start_action(self, path: str, arguments: bytes, caller: Caller, reply: Reply) -> None:
+        """Run an action in the background; `reply` is called when it has ended."""
+        if self._actions is None:
+            answer = Answer(self.latest_ts(), None, NO_ACTIONS)
+            asyncio.get_running_loop().call_soon(reply, answer)
+        else:
+            self._actions.start(path, arguments, caller, reply)
+
     async def push(self, source: Path) -> PushReport:
         """Deploy a functions folder; DeveloperError says what to mend, and nothing has changed."""
         bundle, folder = self._bundles.add(source)
-        return await self._pusher.push(bundle, folder, self.url)
+        report = await self._pusher.push(bundle, folder, self.url)
+        self._run(self._warm_actions())
+        return report
+
+    async def stop_actions(self) -> None:
+        """Cancel every action and start no more; their callers are told so."""
+        if self._actions is not None:
+            await self._actions.close()
 
     async def close(self) -> None:
         """Stop background work and close runner and log."""
+        await self.stop_actions()
         await self.mutations.close()
         await self.queries.close()
         await self._searches.close()

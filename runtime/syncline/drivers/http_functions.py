@@ -145,7 +145,7 @@ class FunctionEndpoints:
         if kind == "mutation":
             return await self._deployment.mutation(path, arguments, caller)
         if kind == "action":
-            return self._no_action(path)
+            return await self._deployment.action(path, arguments, caller)
         return await self._deployment.query(path, arguments, caller, at=at)
 
     def _declared_kind(self, path: str) -> CallKind:
@@ -154,19 +154,6 @@ class FunctionEndpoints:
             if function.path == path:
                 return function.kind
         return "query"
-
-    def _no_action(self, path: str) -> Answer:
-        """The deployment runs queries and mutations: no action is ever found."""
-        for function in self._deployment.spec().functions:
-            if function.path == path:
-                text = (
-                    f"Trying to execute {parse(path).canonical} as Action, but it is defined as "
-                    f"{function.kind.capitalize()}."
-                )
-                break
-        else:
-            text = f"Could not find public function for '{parse(path).display}'."
-        return Answer(self._deployment.latest_ts(), None, text)
 
 
 def udf_response(answer: Answer, target: str) -> bytes:

@@ -173,6 +173,7 @@ class Mutations:
             arguments=job.arguments,
             identity=job.caller.identity,
             is_admin=job.caller.is_admin,
+            is_inner=job.caller.is_inner,
             begin_ts=begin,
             now_ns=self._clock.now_ns(),
             seed=self._entropy.bits(64),
@@ -326,6 +327,7 @@ def encode_call(call: FunctionCall) -> bytes:
             "beginTs": call.begin_ts,
             "requestId": call.request_id,
             "isAdmin": call.is_admin,
+            "isInner": call.is_inner,
         }
     )
     identity = call.identity or b"null"

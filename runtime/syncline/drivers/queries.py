@@ -50,6 +50,7 @@ class QueryKey(msgspec.Struct, frozen=True, gc=False):
     arguments: bytes
     journal: str | None
     is_admin: bool
+    is_inner: bool
     identity: bytes | None
 
 
@@ -127,7 +128,9 @@ class Queries:
     ) -> QueryKey:
         """The key under which this caller's query is shared at `ts`."""
         module_hash = self._replica.deployment_at(ts).module_hash(path)
-        key = QueryKey(path, module_hash, arguments, journal, caller.is_admin, None)
+        key = QueryKey(
+            path, module_hash, arguments, journal, caller.is_admin, caller.is_inner, None
+        )
         return self._for_identity(key, caller) if key in self._reads_identity else key
 
     @staticmethod
@@ -261,6 +264,7 @@ class Queries:
             arguments=key.arguments,
             identity=caller.identity,
             is_admin=caller.is_admin,
+            is_inner=caller.is_inner,
             begin_ts=ts,
             now_ns=started,
             seed=self._entropy.bits(64),

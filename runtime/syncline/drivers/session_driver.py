@@ -16,7 +16,7 @@ import msgspec
 from syncline.drivers.answers import ANONYMOUS, Answer, Caller
 from syncline.drivers.credentials import AuthenticationError, Login
 from syncline.drivers.queries import Entry
-from syncline.drivers.session_calls import call_result, missing_action, query_path
+from syncline.drivers.session_calls import call_result, query_path
 from syncline.errors import CallerError, UnavailableError
 from syncline.function_path import parse
 from syncline.sync.client_kind import ClientKind
@@ -225,8 +225,26 @@ class SessionDriver:
             self._perform(self._machine.mutation_finished(request_id, result, self._now_ms()))
 
     def _run_action(self, effect: RunAction) -> None:
-        result = missing_action(effect.path)
-        self._perform(self._machine.action_finished(effect.request_id, result, self._now_ms()))
+        request_id = effect.request_id
+        try:
+            path = str(parse(effect.path))
+        except CallerError as error:
+            answer = Answer(0, None, error.message)
+            asyncio.get_running_loop().call_soon(self._answer_action, request_id, answer)
+            return
+        self._engine.start_action(
+            path,
+            effect.arguments,
+            Caller(effect.identity, effect.is_admin),
+            lambda answer: self._answer_action(request_id, answer),
+        )
+
+    @_guarded
+    def _answer_action(self, request_id: int, answer: Answer) -> None:
+        """The action goes on when its client leaves; then nobody is there to be answered."""
+        if not self._machine.is_closed:
+            result = call_result(answer)
+            self._perform(self._machine.action_finished(request_id, result, self._now_ms()))
 
     async def _verify(self, effect: VerifyToken) -> None:
         try:

@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 import msgspec
 
+from syncline.execution.call_logger import call_logger
 from syncline.execution.calls import ContextCall, ContextCalls
 from syncline.execution.database import DatabaseReader, DatabaseWriter
-from syncline.execution.determinism.call_state import CallState, LogLevel
+from syncline.execution.determinism.call_state import CallState
 from syncline.execution.gather import gather
 from syncline.execution.identity import UserIdentity, user_identity
 from syncline.execution.row_rules import RowRules
-from syncline.execution.stack_trace import describe
 from syncline.execution.vector_search import (
     VectorFilterBuilder,
     VectorResult,
@@ -29,7 +29,6 @@ from syncline.index.key_encoding import values_range
 from syncline.limits import VECTOR_RESULTS_DEFAULT
 from syncline.schema.catalog import ENVIRONMENT_VARIABLES, environment_range
 from syncline.transaction.transaction import Transaction
-from syncline.values.render import inspect
 
 ALL_VARIABLES = values_range(ENVIRONMENT_VARIABLES.indexes["by_name"].index_id)
 """The index range of every environment variable's row."""
@@ -133,29 +132,6 @@ class Auth:
         return self._run.user
 
 
-_LEVELS: Mapping[str, LogLevel] = {
-    "DEBUG": "DEBUG",
-    "INFO": "INFO",
-    "WARNING": "WARN",
-    "ERROR": "ERROR",
-    "CRITICAL": "ERROR",
-}
-
-
-class _LogLines(logging.Handler):
-    """Log records as log lines of the call."""
-
-    def __init__(self, state: CallState) -> None:
-        super().__init__()
-        self._state = state
-
-    def emit(self, record: logging.LogRecord) -> None:
-        level = _LEVELS.get(record.levelname, "LOG")
-        text = inspect(record.getMessage())
-        error = record.exc_info[1] if record.exc_info else None
-        self._state.log(level, text if error is None else f"{text}\n{describe(error)}")
-
-
 class QueryCtx:
     """The context of a query: reads at one snapshot."""
 
@@ -201,9 +177,7 @@ class QueryCtx:
     @cached_property
     def log(self) -> logging.Logger:
         """A standard logger; its lines reach the client's console in development."""
-        logger = logging.Logger("ctx.log", logging.DEBUG)
-        logger.addHandler(_LogLines(self._run.state))
-        return logger
+        return call_logger(self._run.state)
 
     def gather(self, *awaitables: Awaitable[Any]) -> ContextCall[list[Any]]:
         """Await several at once; results in argument order, reads sent as batches."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from syncline.errors import ApplicationError, CallerError, DeveloperError, SynclineError
+from syncline.errors import DeveloperError
 from syncline.execution.arguments import (
     ServerMadeError,
     check_arguments,
@@ -23,16 +23,22 @@ from syncline.execution.arguments import (
     decode_arguments,
     encode_result,
 )
+from syncline.execution.called_function import (
+    SYSTEM_PREFIX,
+    display_name,
+    function_error,
+    path_of,
+    require_callable,
+    require_kind,
+)
 from syncline.execution.calls import ContextCalls, forgotten_await
 from syncline.execution.context import ALL_VARIABLES, Level, MutationCtx, QueryCtx, Run
-from syncline.execution.determinism.call_state import CallState, NondeterminismError
+from syncline.execution.determinism.call_state import CallState
 from syncline.execution.determinism.time_limit import TimeLimitExceeded, timeout_message
 from syncline.execution.row_rules import RowRules
-from syncline.execution.stack_trace import describe
-from syncline.function_path import parse
 from syncline.limits import NESTED_CALLS_MAX
-from syncline.ports import FunctionCall, FunctionError, FunctionOutcome, Page, Read
-from syncline.registration.registry import FunctionDefinition, FunctionReference, LoadedBundle
+from syncline.ports import FunctionCall, FunctionOutcome, Page, Read
+from syncline.registration.registry import FunctionDefinition, LoadedBundle
 from syncline.schema.catalog import module_range
 from syncline.transaction.range_scan import RangeScan
 from syncline.transaction.read_request import ReadRequest
@@ -41,8 +47,6 @@ from syncline.transaction.usage import LimitExceededError
 from syncline.transaction.write_set import WriteSet
 from syncline.values import wire_json
 from syncline.values.value import Value, normalize
-
-SYSTEM_PREFIX = "_system/"
 
 
 class NeedReads(msgspec.Struct, frozen=True, gc=False):
@@ -131,7 +135,7 @@ class Execution:
             error = forgotten_await(forgotten)
         with state:
             # Exceptions of users have texts made by users.
-            described = None if error is None else _function_error(error)
+            described = None if error is None else function_error(error)
         return FunctionOutcome(
             value=value if error is None else None,
             error=described,
@@ -152,7 +156,7 @@ class Execution:
     async def _main(self) -> bytes:
         call = self._call
         definition = self._find(call.path)
-        _require_kind(definition, call.kind)
+        require_kind(definition, call.kind)
         arguments = decode_arguments(call.path, call.arguments)
         check_arguments(definition, arguments, self._transaction.name_of)
         result = await self._invoke(definition, arguments, Level(0, is_system=False))
@@ -172,16 +176,12 @@ class Execution:
 
     def _find(self, path: str) -> FunctionDefinition:
         """The function, if the caller may call it; its module's row is in the read set."""
-        definition = self._definition(path)
-        is_hidden = path.startswith(SYSTEM_PREFIX) or (
-            definition is not None and definition.visibility == "internal"
+        return require_callable(
+            self._definition(path),
+            path,
+            is_admin=self._call.is_admin,
+            is_inner=self._call.is_inner,
         )
-        if definition is None or (is_hidden and not self._call.is_admin):
-            public = "" if self._call.is_admin else "public "
-            raise ServerMadeError(
-                "FunctionNotFound", f"Could not find {public}function for '{_display(path)}'."
-            )
-        return definition
 
     def _definition(self, path: str) -> FunctionDefinition | None:
         if not path.startswith(SYSTEM_PREFIX):
@@ -202,13 +202,13 @@ class Execution:
     async def _nested(
         self, function: object, arguments: dict[str, object], kind: str, level: Level
     ) -> Any:
-        path = _path_of(function)
+        path = path_of(function)
         definition = self._definition(path)
         if definition is None or (path.startswith(SYSTEM_PREFIX) and not level.is_system):
             raise DeveloperError(
-                "FunctionNotFound", f"Could not find function for '{_display(path)}'."
+                "FunctionNotFound", f"Could not find function for '{display_name(path)}'."
             )
-        _require_kind(definition, kind)
+        require_kind(definition, kind)
         if level.depth >= NESTED_CALLS_MAX:
             raise LimitExceededError(
                 "TooManyNestedCalls",
@@ -228,45 +228,3 @@ class Execution:
             raise
         self._transaction.release()
         return result
-
-
-def _require_kind(definition: FunctionDefinition, kind: str) -> None:
-    if definition.kind != kind:
-        raise ServerMadeError(
-            "WrongFunctionKind",
-            f"Trying to execute {parse(definition.path).canonical} as {kind.title()}, but it is "
-            f"defined as {definition.kind.title()}.",
-        )
-
-
-def _path_of(function: object) -> str:
-    """A function object, a path, or a generated reference with a `path`."""
-    if isinstance(function, FunctionReference):
-        return function.path
-    path = function if isinstance(function, str) else getattr(function, "path", None)
-    if isinstance(path, str):
-        return str(parse(path))
-    raise DeveloperError(
-        "NotAFunction",
-        "Name the function to run by the function itself, or by its path such as "
-        f"'messages:expire'; got {type(function).__name__}.",
-    )
-
-
-def _display(path: str) -> str:
-    try:
-        return parse(path).display
-    except CallerError:
-        return path
-
-
-def _function_error(error: BaseException) -> FunctionError:
-    if isinstance(error, ServerMadeError | LimitExceededError | NondeterminismError):
-        return FunctionError(error.message, is_server_made=True, data=None)
-    data = None
-    if isinstance(error, ApplicationError):
-        try:
-            data = wire_json.encode(normalize(error.data))
-        except SynclineError as invalid:
-            return FunctionError(describe(invalid), is_server_made=False, data=None)
-    return FunctionError(describe(error), is_server_made=False, data=data)

@@ -55,6 +55,7 @@ class Run(msgspec.Struct, array_like=True, tag=4, gc=False):
     journal: str | None
     bundle: str
     request_id: str
+    is_inner: bool
 
 
 class Pages(msgspec.Struct, array_like=True, tag=5, gc=False):

@@ -227,6 +227,7 @@ class ExecutorLink(asyncio.Protocol):
             journal=call.journal,
             bundle=call.bundle,
             request_id=call.request_id,
+            is_inner=call.is_inner,
         )
 
     def _catalog_number(self, catalog: "Catalog") -> int:

@@ -193,6 +193,7 @@ class Executor:
             bundle=run.bundle,
             catalog=catalog,
             request_id=run.request_id,
+            is_inner=run.is_inner,
         )
         start = partial(Execution, call, bundle)
         self._calls[run.number] = _StartedCall(CheckedRun(start) if self._is_rerun else start())

@@ -1,4 +1,4 @@
-"""`@query`, `@mutation` and their internal twins: validate, attach a declaration, nothing else.
+"""`@query`, `@mutation`, `@action` and their internal twins: check, attach a declaration.
 
 Nothing registers globally: the loader finds the references in the modules that it has loaded, so
 that several versions of a folder live side by side. Bare or called:
@@ -128,3 +128,7 @@ internal_query = _decorator("internal_query", "query", "internal")
 """A query that only functions, jobs and admins may call."""
 internal_mutation = _decorator("internal_mutation", "mutation", "internal")
 """A mutation that only functions, jobs and admins may call."""
+action = _decorator("action", "action", "public")
+"""A public function of ordinary Python: it may use the network, and call queries and mutations."""
+internal_action = _decorator("internal_action", "action", "internal")
+"""An action that only functions, jobs and admins may call."""

@@ -67,6 +67,9 @@ class FakeDeployment:
     ) -> Answer:
         return self._answer("mutation", path, arguments, caller, None)
 
+    async def action(self, path: str, arguments: bytes, caller: Caller = ANONYMOUS) -> Answer:
+        return self._answer("action", path, arguments, caller, None)
+
     async def push(self, source: Path) -> PushReport:
         self.pushed = read_sources(source)
         return PushReport("b" * 32, changed_modules=tuple(self.pushed))

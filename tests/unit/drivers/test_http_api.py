@@ -185,14 +185,21 @@ def test_any_function_may_be_called_by_admins_only(api: HttpApi, deployment: Fak
     assert deployment.calls[0][3].is_admin
 
 
-def test_actions_are_never_found(api: HttpApi, deployment: FakeDeployment):
-    deployment.declare("t:f", "query")
-    missing = orjson.loads(respond(api, "POST", "/api/action", call("t:gone")).body)
-    wrong = orjson.loads(respond(api, "POST", "/api/action", call("t:f")).body)
-    assert "Could not find public function for 't:gone'." in missing["errorMessage"]
-    assert (
-        "Trying to execute t.js:f as Action, but it is defined as Query." in (wrong["errorMessage"])
-    )
+def test_an_action_is_called_as_whoever_the_header_names(api: HttpApi, deployment: FakeDeployment):
+    deployment.answers["t:f"] = Answer(0, b'"sent"', log_lines=("[LOG] 'mail'",))
+    answer = orjson.loads(respond(api, "POST", "/api/action", call("t:f")).body)
+    assert answer == {"status": "success", "value": "sent", "logLines": ["[LOG] 'mail'"]}
+    assert [(kind, path) for kind, path, *_ in deployment.calls] == [("action", "t:f")]
+
+
+def test_run_and_function_call_an_action_by_what_it_is_declared_as(
+    api: HttpApi, deployment: FakeDeployment
+):
+    deployment.declare("t:f", "action")
+    deployment.answers["t:f"] = Answer(0, b"1.0")
+    respond(api, "POST", "/api/run/t/f", b"{}")
+    respond(api, "POST", "/api/function", call("t:f"), authorization=ADMIN)
+    assert [kind for kind, *_ in deployment.calls] == ["action", "action"]
 
 
 @pytest.mark.parametrize(

@@ -51,15 +51,38 @@ class NondeterminismError(DeveloperError):
     """A query or mutation used what it may not; `code` is the tag of a refusal."""
 
 
+class LogLines:
+    """The log lines of one call, within limits."""
+
+    __slots__ = ("lines",)
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def log(self, level: LogLevel, text: str) -> None:
+        """Add a log line; `text` may hold line breaks."""
+        lines = self.lines
+        if len(lines) >= LOG_LINES_MAX:
+            return
+        if len(lines) == LOG_LINES_MAX - 1:
+            lines.append(_OVERFLOW)
+            return
+        line = f"[{level}] {text}"
+        # A character takes at most four bytes: only lines that might be too long are measured.
+        if len(line) * 4 > LOG_LINE_BYTES_MAX:
+            line = _truncated(line)
+        lines.append(line)
+
+
 class CallState:
     """One run of a query or mutation, as ambient Python sees it; each attempt gets a new one."""
 
     __slots__ = (
+        "_log",
         "_now_ns",
         "_random",
         "_seed",
         "_token",
-        "log_lines",
         "read_random",
         "read_time",
         "violations",
@@ -74,7 +97,7 @@ class CallState:
         self._seed = seed
         self._random: Random | None = None
         self._token: Token[CallState | None] | None = None
-        self.log_lines: list[str] = []
+        self._log = LogLines()
         self.violations: list[NondeterminismError] = []
         self.read_time = False
         self.read_random = False
@@ -110,19 +133,14 @@ class CallState:
             generator = self._random = Random(self._seed)  # noqa: S311 - repeatable on purpose
         return generator
 
+    @property
+    def log_lines(self) -> list[str]:
+        """What the call has logged so far."""
+        return self._log.lines
+
     def log(self, level: LogLevel, text: str) -> None:
         """Add a log line; `text` may hold line breaks."""
-        lines = self.log_lines
-        if len(lines) >= LOG_LINES_MAX:
-            return
-        if len(lines) == LOG_LINES_MAX - 1:
-            lines.append(_OVERFLOW)
-            return
-        line = f"[{level}] {text}"
-        # A character takes at most four bytes: only lines that might be too long are measured.
-        if len(line) * 4 > LOG_LINE_BYTES_MAX:
-            line = _truncated(line)
-        lines.append(line)
+        self._log.log(level, text)
 
     def refuse(self, tag: str, name: str, remedy: str) -> NoReturn:
         """Record that the call used what it may not, and raise it.
@@ -167,6 +185,15 @@ _CURRENT: ContextVar[CallState | None] = ContextVar("syncline_call_state", defau
 def current() -> CallState | None:
     """The call being stepped in this thread; None: code that may use the real world."""
     return _CURRENT.get()
+
+
+ACTION_LOG: ContextVar[LogLines | None] = ContextVar("syncline_action_log", default=None)
+"""Log lines of the action that runs, in all of its tasks and threads; None: no action runs."""
+
+
+def current_log() -> CallState | LogLines | None:
+    """Where `print` goes: to the call being stepped or the action that runs; None: elsewhere."""
+    return _CURRENT.get() or ACTION_LOG.get()
 
 
 def _truncated(line: str) -> str:

@@ -17,7 +17,7 @@ from importlib.util import find_spec, resolve_name
 from inspect import currentframe
 from types import ModuleType
 
-from syncline.execution.determinism.call_state import current
+from syncline.execution.determinism.call_state import current_log
 from syncline.execution.determinism.facades import FACADES, importlib_facade
 from syncline.execution.determinism.refusals import (
     ADDRESSES,
@@ -153,14 +153,14 @@ def _hash(value: object, /) -> int:
 
 def _print(*values: object, **options: object) -> None:
     """`print`: a log line of the call; elsewhere, or to a file of one's own, the real one."""
-    state = current()
+    log = current_log()
     file = options.get("file")
-    if state is None or (file is not None and file not in (sys.stdout, sys.stderr)):
+    if log is None or (file is not None and file not in (sys.stdout, sys.stderr)):
         _real_print(*values, **options)
     elif options.get("sep") is not None:
-        state.log("LOG", str(options["sep"]).join(map(str, values)))
+        log.log("LOG", str(options["sep"]).join(map(str, values)))
     else:
-        state.log("LOG", " ".join(map(inspect, values)))
+        log.log("LOG", " ".join(map(inspect, values)))
 
 
 _real_print: Callable[..., None] = print

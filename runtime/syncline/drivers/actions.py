@@ -1,0 +1,246 @@
+"""Running actions: each once, apart from everything that holds data (docs/actions.md).
+
+An action is started, may ask the deployment for things, and is answered when it ends; nothing of it
+is recorded or repeated. Whoever waits for the answer may leave: the action goes on.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Final, Protocol
+
+import msgspec
+import orjson
+
+from syncline.action_ports import (
+    ActionCall,
+    ActionOutcome,
+    ActionReply,
+    ActionRequest,
+    ActionRunner,
+    ReadEnvironment,
+    RunFunction,
+)
+from syncline.drivers.answers import COULD_NOT_COMPLETE, Answer, Caller, client_message
+from syncline.drivers.bundle_loader import Bundles
+from syncline.drivers.environment import environment
+from syncline.drivers.log_events import LogEvent, LogStream
+from syncline.drivers.replica import Replica
+from syncline.errors import CallerError, UnavailableError
+from syncline.function_path import parse
+from syncline.limits import ACTION_SECONDS_MAX, ACTIONS_MAX
+from syncline.ports import Clock, Entropy, FunctionError
+
+Reply = Callable[[Answer], None]
+
+_OUTCOME: Final = "Server Error\n"
+"""What stands before the part of an error message that says what happened."""
+
+
+class Functions(Protocol):
+    """What actions call: `drivers.engine.Engine`."""
+
+    def latest_ts(self) -> int:
+        """The newest ts whose effects everybody may see."""
+        ...
+
+    async def fetch(self) -> None:
+        """Learn what has been committed."""
+        ...
+
+    async def query(
+        self, path: str, arguments: bytes, caller: Caller = ..., *, at: int | None = None
+    ) -> Answer:
+        """A query's result at the newest ts."""
+        ...
+
+    async def mutation(self, path: str, arguments: bytes, caller: Caller = ...) -> Answer:
+        """Run a mutation; the answer is durable."""
+        ...
+
+
+class Actions:
+    """The actions of one deployment that run in, or beside, this process."""
+
+    def __init__(  # noqa: PLR0913 - what it is made of, by name
+        self,
+        *,
+        runner: ActionRunner,
+        functions: Functions,
+        replica: Replica,
+        bundles: Bundles,
+        clock: Clock,
+        entropy: Entropy,
+        events: LogStream,
+        redact: bool,
+        seconds_max: float = ACTION_SECONDS_MAX,
+    ) -> None:
+        self._seconds_max = seconds_max
+        self._runner = runner
+        self.functions = functions
+        self.replica = replica
+        self._bundles = bundles
+        self._clock = clock
+        self._entropy = entropy
+        self._events = events
+        self._redact = redact
+        self._running = 0
+        self._is_closing = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, path: str, arguments: bytes, caller: Caller, reply: Reply) -> None:
+        """Run an action in the background; `reply` is called once when it has ended."""
+        self._spawn(self._run_and_reply(path, arguments, caller, reply))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run_and_reply(
+        self, path: str, arguments: bytes, caller: Caller, reply: Reply
+    ) -> None:
+        try:
+            answer = await self.run(path, arguments, caller)
+        except UnavailableError as error:
+            answer = Answer(0, None, error.message)
+        except Exception:
+            reply(Answer(0, None, COULD_NOT_COMPLETE))
+            raise
+        reply(answer)
+
+    async def run(self, path: str, arguments: bytes, caller: Caller, *, depth: int = 0) -> Answer:
+        """Run an action to its end. `ts` of the answer is its newest mutation's, 0 without one.
+
+        Raises:
+            UnavailableError: too many run already, or the deployment is going down.
+        """
+        if self._is_closing:
+            raise UnavailableError("ShuttingDown", "The deployment is shutting down.")
+        if self._running >= ACTIONS_MAX:
+            raise UnavailableError(
+                "TooManyConcurrentActions",
+                f"{ACTIONS_MAX} actions are running on this deployment: try again later.",
+            )
+        self._running += 1
+        try:
+            return await self._run(path, arguments, caller, depth)
+        finally:
+            self._running -= 1
+
+    async def _run(self, path: str, arguments: bytes, caller: Caller, depth: int) -> Answer:
+        started = self._clock.now_ns()
+        request_id = f"{self._entropy.bits(64):016x}"
+        backend = _Backend(self, caller, depth)
+        call = await self._call(path, arguments, caller, request_id, depth)
+        outcome = await self._runner.run(call, backend)
+        self._report(call, outcome, started)
+        lines = () if self._redact else outcome.log_lines
+        if outcome.error is None:
+            return Answer(backend.written, outcome.value, log_lines=lines)
+        message = client_message(outcome.error, request_id, redact=self._redact)
+        return Answer(backend.written, None, message, outcome.error.data, lines)
+
+    async def _call(
+        self, path: str, arguments: bytes, caller: Caller, request_id: str, depth: int
+    ) -> ActionCall:
+        ts = self.functions.latest_ts()
+        bundle = self.replica.deployment_at(ts).bundle
+        await self.load(bundle)
+        tables = self.replica.catalog_at(ts).user_tables()
+        return ActionCall(
+            path=path,
+            arguments=arguments,
+            identity=caller.identity,
+            is_admin=caller.is_admin,
+            is_inner=caller.is_inner,
+            bundle=bundle,
+            tables={table.number: table.name for table in tables},
+            request_id=request_id,
+            seconds_max=self._seconds_max,
+            depth=depth,
+        )
+
+    async def load(self, bundle: str) -> None:
+        """Make a deployed bundle ready, so that the first call need not wait for it."""
+        folder = self._bundles.folder(bundle) if bundle else self._bundles.empty()
+        if folder is None:
+            raise UnavailableError("BundleMissing", f"The bundle {bundle} is not kept here.")
+        await self._runner.load(bundle, folder)
+
+    def _report(self, call: ActionCall, outcome: ActionOutcome, started: int) -> None:
+        now = self._clock.now_ns()
+        self._events.emit(
+            LogEvent(
+                path=call.path,
+                kind="action",
+                request_id=call.request_id,
+                duration_seconds=(now - started) / 1e9,
+                cached=False,
+                documents_read=0,
+                bytes_read=0,
+                retries=0,
+                log_lines=outcome.log_lines,
+                error=outcome.error.message if outcome.error else None,
+                now_ms=now // 1_000_000,
+            )
+        )
+
+    async def close(self) -> None:
+        """Cancel every action, and start no more; what they clean up may still call functions."""
+        self._is_closing = True
+        await self._runner.close()
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Backend:
+    """The deployment as one action sees it (action_ports.ActionBackend)."""
+
+    def __init__(self, actions: Actions, caller: Caller, depth: int) -> None:
+        self._actions = actions
+        self._caller = msgspec.structs.replace(caller, is_inner=True)
+        self._depth = depth
+        self.written = 0
+        """The newest ts that a mutation of this action was committed at."""
+
+    async def ask(self, request: ActionRequest) -> ActionReply:
+        """Do what the action wants."""
+        match request:
+            case RunFunction():
+                return _reply(await self._run(request))
+            case ReadEnvironment():
+                ts = self._actions.functions.latest_ts()
+                variables = await environment(self._actions.replica, ts)
+                return ActionReply(orjson.dumps(variables))
+
+    async def _run(self, request: RunFunction) -> Answer:
+        functions = self._actions.functions
+        try:
+            path = str(parse(request.path))
+        except CallerError as error:
+            return Answer(0, None, error.message)
+        if request.kind == "query":
+            # What this action has written, it sees.
+            while functions.latest_ts() < self.written:
+                await functions.fetch()
+            return await functions.query(path, request.arguments, self._caller)
+        if request.kind == "mutation":
+            answer = await functions.mutation(path, request.arguments, self._caller)
+        else:
+            run = partial(self._actions.run, depth=self._depth + 1)
+            answer = await run(path, request.arguments, self._caller)
+        if answer.value is not None:
+            self.written = max(self.written, answer.ts)
+        return answer
+
+
+def _reply(answer: Answer) -> ActionReply:
+    if answer.value is not None:
+        return ActionReply(answer.value)
+    message = answer.error_message or COULD_NOT_COMPLETE
+    # The id is that of the inner call's own log entry, which the action need not know.
+    text = message.partition(_OUTCOME)[2] or message
+    return ActionReply(None, FunctionError(text, is_server_made=False, data=answer.error_data))
