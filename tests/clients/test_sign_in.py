@@ -1,6 +1,9 @@
 """The official clients sign in: refresh flow, rotation, refusal, and rows that rules hide."""
 
+import json
 import shutil
+import subprocess
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +11,7 @@ import pytest
 
 from tests.clients.conftest import StartProgram
 from tests.clients.identity_provider import APPLICATION, IdentityProvider
-from tests.clients.server import PROJECT, DevServer
+from tests.clients.server import PROJECT, SYNCLINE, DevServer
 
 pytestmark = pytest.mark.clients
 
@@ -18,8 +21,6 @@ from syncline import Oidc
 
 providers = [Oidc(domain={issuer!r}, application_id={application!r})]
 """
-SHORT_SECONDS = 5.0
-"""Long enough to sign in on a busy machine, and then to be waited for."""
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,12 @@ def notes_server(
     (folder / "functions" / "auth_config.py").write_text(config)
     with DevServer(folder / "functions", folder / "project") as running:
         yield running
+
+
+@pytest.fixture
+def short_seconds() -> float:
+    """Long enough to sign in on a busy machine, and then to be waited for."""
+    return 5.0
 
 
 @pytest.fixture
@@ -70,9 +77,13 @@ def test_two_users_see_their_own_notes_and_signing_out_hides_them(run):
     ],
 )
 def test_a_token_that_expires_while_connected_is_renewed_and_nothing_is_lost(
-    run, provider: IdentityProvider, scenario: str, seen: list[list[str]]
+    run,
+    provider: IdentityProvider,
+    short_seconds: float,
+    scenario: str,
+    seen: list[list[str]],
 ):
-    provider.shorten(SHORT_SECONDS)
+    provider.shorten(short_seconds)
     result = run(scenario)["result"]
     assert result["seen"] == seen
     assert result["errors"] == []
@@ -92,6 +103,34 @@ def test_keys_rotate_under_connected_clients(run):
     assert result["seen"][-1] == ["with the new key", "with the old key"]
     assert result["authErrors"] == []
     assert result["connects"] == 1
+
+
+def test_the_pypi_clients_sign_in_and_out(
+    pypi: StartProgram, notes_server: DevServer, provider: IdentityProvider, room: str
+):
+    with pypi("sign_in", f"signs_in:{provider.port}", notes_server, room) as running:
+        events = {event["event"]: event for event in running.finish()}
+    assert events["live"]["notes"] == ["by live"]
+    assert events["http"]["notes"] == ["by http", "by live"]
+    for name in ("live", "http"):
+        assert (events[name]["anonymous"], events[name]["me"]) == (None, room)
+        assert events[name]["after"] is None
+    assert "Unauthenticated: Could not verify OIDC token claim." in events["error"]["message"]
+
+
+def test_a_token_of_the_development_issuer_signs_in_over_http(notes_server: DevServer):
+    options = ("--subject", "ada", "--claim", "name=Ada L.", "--data", str(notes_server.data))
+    answer = subprocess.run(
+        [SYNCLINE, "auth", "token", *options], capture_output=True, text=True, timeout=60
+    )
+    assert answer.returncode == 0, answer.stderr
+    request = urllib.request.Request(
+        f"{notes_server.url}/api/query",
+        json.dumps({"path": "notes:me", "args": {}}).encode(),
+        {"Authorization": f"Bearer {answer.stdout.strip()}"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        assert json.load(response)["value"] == "Ada L."
 
 
 def test_a_forged_token_ends_in_the_texts_that_clients_show(run):

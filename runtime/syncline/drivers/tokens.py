@@ -21,6 +21,9 @@ CLOCK_SKEW_SECONDS: Final = 5
 TOKEN_CHARACTERS_MAX: Final = 32 * 1024
 """A longer token is refused unread; ours, four times what HTTP servers let a header have."""
 
+REASON_CHARACTERS_MAX: Final = 300
+"""Of a logged reason, which holds what a stranger wrote; ours."""
+
 _UNREADABLE: Final = (
     "Could not parse JWT payload. Check that the token is a valid JWT format with three "
     "base64-encoded parts separated by dots."
@@ -72,7 +75,8 @@ class Tokens:
         try:
             return await self._login(token)
         except AuthenticationError as error:
-            logger.info("A token was refused (%s): %s", error.code, error.reason)
+            reason = error.reason[:REASON_CHARACTERS_MAX]
+            logger.warning("A token was refused (%s): %s", error.code, reason)
             raise
 
     async def _login(self, token: str) -> Login:

@@ -5,12 +5,16 @@ admin of his own right, jobs and system functions are above them. A rule's own r
 or it could never look anything up; they are in the read set like any other.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Generator, Mapping
+from functools import partial
+from types import coroutine
 from typing import Any, Literal, cast
 
 from syncline.errors import ApplicationError, DeveloperError
 from syncline.execution.calls import ContextCalls
+from syncline.ports import Page, Read
 from syncline.registration.row_rules import RowPredicate, TableRules
+from syncline.transaction.read_request import ReadRequest
 from syncline.values.value import Value
 
 Document = dict[str, Value]
@@ -25,6 +29,7 @@ class RowRules:
         self._rules = rules
         self._calls = calls
         self._are_applied = are_applied
+        self._looked_up: dict[Read, Page] = {}
         self.context: object = None
 
     def of(self, table: str) -> "RowGuard | None":
@@ -36,17 +41,19 @@ class RowRules:
             # Who calls has decided what is seen: never share it with somebody else.
             self._calls.read_identity = True
             return None
-        return RowGuard(rules, self.context)
+        return RowGuard(rules, self.context, self._looked_up)
 
 
 class RowGuard:
     """The rules of one table in one run."""
 
-    __slots__ = ("_context", "_rules")
+    __slots__ = ("_context", "_looked_up", "_rules")
 
-    def __init__(self, rules: TableRules, context: object) -> None:
+    def __init__(self, rules: TableRules, context: object, looked_up: dict[Read, Page]) -> None:
+        """`looked_up`: what rules have read in this run, which stands at one snapshot."""
         self._rules = rules
         self._context = context
+        self._looked_up = looked_up
 
     async def shows(self, document: Document) -> bool:
         """Whether the caller may know that this document exists."""
@@ -73,7 +80,8 @@ class RowGuard:
     ) -> bool:
         answer: Any = rule(self._context, document)
         if isinstance(answer, Awaitable):
-            answer = await cast("Awaitable[object]", answer)
+            inner = cast("Awaitable[object]", answer).__await__()
+            answer = await _reading_once(inner, self._looked_up)
         if not isinstance(answer, bool):
             # A truthy mistake, such as a coroutine that was not awaited, must not open the table.
             raise DeveloperError(
@@ -93,3 +101,33 @@ class RowGuard:
                 "operation": operation,
             }
         )
+
+
+@coroutine
+def _reading_once(
+    inner: Generator[object, object, object], looked_up: dict[Read, Page]
+) -> Generator[object, Any, object]:
+    """Run a rule to its answer; what an earlier one has read of the snapshot is not read again.
+
+    Rules ask the same for many documents: who is a member of their team, say.
+    """
+    step = partial(inner.send, None)
+    while True:
+        try:
+            request = step()
+        except StopIteration as finished:
+            return finished.value
+        reads = request.reads if isinstance(request, ReadRequest) else ()
+        if reads and all(read in looked_up for read in reads):
+            step = partial(inner.send, [looked_up[read] for read in reads])
+            continue
+        try:
+            pages = yield request
+        except GeneratorExit:
+            inner.close()
+            raise
+        except BaseException as error:
+            step = partial(inner.throw, error)
+            continue
+        looked_up.update(zip(reads, pages or (), strict=True))
+        step = partial(inner.send, pages)

@@ -11,6 +11,8 @@ import pytest
 from syncline.drivers.credentials import NOT_VERIFIED, AuthenticationError, Login
 from syncline.drivers.tokens import Tokens
 from syncline.errors import UnavailableError
+from syncline.execution.identity import user_identity
+from syncline.registration.auth_providers import Oidc
 from tests.token_workshop import (
     APPLICATION,
     ISSUER,
@@ -289,6 +291,30 @@ def test_a_provider_that_another_process_has_pushed_is_looked_for_before_refusin
     deployed.next_push = (oidc(),)
     tokens = Tokens(deployed, Web(RSA), Clock())
     assert asyncio.run(tokens.login(RSA.sign())).caller.identity
+
+
+def test_an_id_token_of_cognito_signs_in_the_pools_user():
+    issuer = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_1"
+    provider = Oidc(domain=issuer, application_id="client").spec()
+    claims = {"token_use": "id", "cognito:username": "ada", "cognito:groups": ["editors"]}
+    token = RSA.sign(claims, iss=issuer, aud="client", email="ada@x.test", email_verified=True)
+    found = login(token, provider, web=Web(RSA, EC, issuer=issuer))
+    assert found.caller.identity is not None
+    user = user_identity(found.caller.identity)
+    assert (user.issuer, user.email, user.email_verified) == (issuer, "ada@x.test", True)
+    assert user.claims["cognito:groups"] == ["editors"]
+    # An access token names its client otherwise: it is for Cognito's own API.
+    access = RSA.sign({"token_use": "access", "client_id": "client"}, iss=issuer, aud=None)
+    assert refusal(access, provider).code == "NoAuthProvider"
+
+
+def test_every_refusal_is_logged_with_its_reason_on_one_short_line(caplog):
+    refusal(RSA.sign(header={"kid": "x\n" * 1000}))
+    (record,) = caplog.records
+    text = record.getMessage()
+    assert text.startswith("A token was refused (Unauthenticated): the issuer has no RS256 key")
+    assert len(text) < 400
+    assert "\n" not in text
 
 
 def test_an_issuer_that_cannot_be_reached_makes_nobodys_token_bad():

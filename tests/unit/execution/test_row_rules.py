@@ -201,6 +201,75 @@ async def all(ctx) -> Any:
     assert any(each.lo.startswith(index) for each in outcome.read_ranges)
 
 
+TEAMS = """
+from syncline import rules
+
+async def in_team(ctx, note):
+    team = await ctx.db.get(note["team"])
+    return team is not None and team["is_open"]
+
+rules("notes", read=in_team, modify=in_team)
+
+@query
+async def all(ctx) -> Any:
+    return len(await ctx.db.query("notes").collect())
+
+@mutation
+async def close_and_count(ctx, team: str) -> Any:
+    before = len(await ctx.db.query("notes").collect())
+    await ctx.db.patch(team, {"is_open": False})
+    return [before, len(await ctx.db.query("notes").collect())]
+
+@query
+async def careless(ctx) -> Any:
+    return await ctx.db.query("loops").collect()
+
+class Endless:
+    def __await__(self):
+        yield "a loop"
+
+async def awaits_a_loop(ctx, row):
+    try:
+        await Endless()
+    except Exception:
+        pass
+    return True
+
+rules("loops", read=awaits_a_loop)
+"""
+
+
+@pytest.fixture
+def teams(make_world):
+    made = make_world(notes=TEAMS)
+    table, notes = made.add_table("teams"), made.add_table("notes")
+    made.team = made.put(table, {"is_open": True})
+    for _ in range(20):
+        made.put(notes, {"team": made.team})
+    return made
+
+
+def test_what_rules_look_up_is_read_once_a_call(teams):
+    assert teams.query("notes:all") == 20
+    outcome = teams.run("notes:all", {})
+    reads = [read for batch in teams.batches for read in batch]
+    assert len(reads) == 2
+    team_index = teams.catalog.table("teams").indexes["by_id"].index_id
+    assert any(each.lo.startswith(team_index) for each in outcome.read_ranges)
+
+
+def test_rules_see_what_the_call_itself_has_written(teams):
+    arguments = {"team": teams.team}
+    assert told(teams, "notes:close_and_count", arguments=arguments, kind="mutation") == [20, 0]
+
+
+def test_a_rule_that_awaits_an_event_loop_fails_the_call(teams):
+    teams.put(teams.add_table("loops"), {})
+    outcome = teams.run("notes:careless", {})
+    assert outcome.error is not None
+    assert "needs an event loop" in outcome.error.message
+
+
 def test_rules_look_things_up_unruled_and_never_call_themselves(make_world):
     source = """
 from syncline import rules
