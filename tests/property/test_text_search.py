@@ -12,8 +12,10 @@ from syncline.drivers.searches import Searches
 from syncline.index.index_definition import BY_ID, index_id
 from syncline.index.key_encoding import encode_value
 from syncline.ports import RangeRead, TextRead
+from syncline.search.entries import TextEntry
 from syncline.search.scoring import levels, rank_key, ranked_id, score
 from syncline.search.tokenizers import TOKENIZERS
+from syncline.segments.text_segment import TextSegment
 from syncline.testing import Deployment
 from syncline.values import wire_json
 
@@ -180,6 +182,23 @@ def test_results_equal_the_reference_at_every_snapshot_and_after_a_rebuild(steps
 @given(STEPS)
 def test_a_mutation_finds_its_own_writes_where_they_rank(steps):
     run(check_own_writes, steps)
+
+
+def test_a_beginning_of_very_many_terms_finds_them_all():
+    segment = TextSegment()
+    entries = {}
+    for at in range(1500):
+        text = ["a.b", *["filler"] * (at % 40), f"a+{at}"]
+        entries[str(at)] = TextEntry(float(at // 3), levels(text), ())
+        segment.put(str(at), entries[str(at)])
+    segment.publish()
+    for terms in (["a+"], ["a."], ["a+1"], ["filler", "a+14"], ["a"], ["b"], ["a+.*"]):
+        ranked = [(entry.rank(terms, (), name), name) for name, entry in entries.items()]
+        wanted = sorted(each for each in ranked if each[0] is not None)
+        assert segment.best(terms, (), after=b"", limit=1500, hidden=()) == wanted
+        after, hidden = wanted[0][0] if wanted else b"", {"3", "30"}
+        rest = [each for each in wanted[1:] if each[1] not in hidden]
+        assert segment.best(terms, (), after=after, limit=7, hidden=hidden) == rest[:7]
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=300), st.lists(st.sampled_from(WORDS), min_size=1))

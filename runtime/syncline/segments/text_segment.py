@@ -11,6 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import tantivy
 from tantivy import Occur, Query
 
@@ -19,6 +20,12 @@ from syncline.search.scoring import BEGINNING_WEIGHT, LEVEL_MAX, WHOLE_TERM_WEIG
 
 _WRITER_BYTES: Final = 15_000_000
 """Memory of a writer; tantivy's least."""
+
+_HITS: Final = 1000
+"""Hits asked for at first; ours: hardly dearer than a few."""
+
+_TERMS_LISTED: Final = 256
+"""Terms with the same beginning and level up to which they are asked for by name."""
 
 _MORE: Final = 8
 """How many times more hits are asked for when ties or hidden documents leave too few."""
@@ -91,30 +98,37 @@ class TextSegment:
         All that rank before the last one returned are there. `hidden`: documents to leave out.
         """
         query = self._query(terms, filters)
-        wanted = limit + len(hidden)
+        wanted = max(limit + len(hidden), _HITS)
         while True:
             hits = self._searcher.search(query, limit=wanted, count=False).hits
             # Which of those with the last one's score come first is not for tantivy to say.
             is_complete = len(hits) < wanted
             least = 0 if is_complete else round(hits[-1][0]) + 1
-            whole = [hit for hit in hits if round(hit[0]) >= least]
-            ranked = self._ranked(whole, after, hidden)
+            whole = [hit for hit in hits if hit[0] >= least]
+            ranked = self._ranked(whole, after, hidden, limit)
             if is_complete or len(ranked) >= limit:
                 return ranked[:limit]
             wanted *= _MORE
 
     def _ranked(
-        self, hits: list[tuple[Any, Any]], after: bytes, hidden: Collection[str]
+        self, hits: list[tuple[float, Any]], after: bytes, hidden: Collection[str], limit: int
     ) -> list[tuple[bytes, str]]:
-        addresses = [address for _, address in hits]
-        created = self._searcher.fast_field_values("created", addresses)
+        """The best `limit` of the hits, best first, and those of the same rank but for the id."""
+        values = self._searcher.fast_field_values("created", [address for _, address in hits])
+        points = np.fromiter([points for points, _ in hits], np.float64, len(hits))
+        created = np.array(values, np.float64)
         ranked: list[tuple[bytes, str]] = []
-        for (points, address), time in zip(hits, created, strict=True):
-            document_id: str = self._searcher.doc(address)["id"][0]
-            if document_id not in hidden:
-                assert time is not None
-                rank = rank_key(round(points), float(time), document_id)
-                if rank > after:
+        place = b""
+        for at in map(int, np.lexsort((-created, -points))):
+            before_id = rank_key(round(hits[at][0]), float(created[at]), "")
+            if before_id != place and len(ranked) >= limit:
+                break
+            place = before_id
+            # Ids are read one by one: only those that are needed.
+            if place >= after[: len(place)]:
+                document_id: str = self._searcher.doc(hits[at][1])["id"][0]
+                rank = place + document_id.encode()
+                if rank > after and document_id not in hidden:
                     ranked.append((rank, document_id))
         ranked.sort()
         return ranked
@@ -150,8 +164,14 @@ class TextSegment:
         return Query.term_query(self._schema, "terms", f"{level:x}{term}", "basic")
 
     def _beginning(self, level: int, term: str) -> Query:
-        escaped = "".join([f"\\{each}" if each in _SPECIAL else each for each in term])
-        return Query.regex_query(self._schema, "terms", f"{level:x}{escaped}.*")
+        """Documents with a longer term; a list of terms is much quicker made than an automaton."""
+        begun = f"{level:x}{term}"
+        found = self._searcher.terms_with_prefix("terms", begun, limit=_TERMS_LISTED)
+        if len(found) < _TERMS_LISTED:
+            listed = [each for each, _ in found]
+            return Query.term_set_query(self._schema, "terms", listed)
+        escaped = "".join([f"\\{each}" if each in _SPECIAL else each for each in begun])
+        return Query.regex_query(self._schema, "terms", f"{escaped}.*")
 
     def _has(self, place: int, value: bytes) -> Query:
         term = Query.term_query(self._schema, "filters", _filter(place, value), "basic")

@@ -145,7 +145,7 @@ class VectorSegment:
             fitting = set[int]().union(*[self._by_value.get(value, ()) for value in filters])
         count = len(self._rows) if fitting is None else len(fitting)
         if self._graph is None or count <= max(self._exact_rows, needed):
-            return _array(self._rows.values() if fitting is None else fitting, count)
+            return self._all() if fitting is None else _array(fitting, count)
         asked = max(needed * _SPARE, _LEAST_CANDIDATES)
         while asked < len(self._graph):
             named = {int(key) for key in self._graph.search(numbers, asked).keys}
@@ -156,7 +156,12 @@ class VectorSegment:
                 return _array(found, len(found))
             # The filters have left too few of them.
             asked *= _SPARE
-        return _array(self._rows.values() if fitting is None else fitting, count)
+        return self._all() if fitting is None else _array(fitting, count)
+
+    def _all(self) -> _Rows:
+        if not self._free:
+            return np.arange(len(self._ids))
+        return _array(self._rows.values(), len(self._rows))
 
 
 def _array(rows: Iterable[int], count: int) -> _Rows:
