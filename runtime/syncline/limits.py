@@ -108,6 +108,18 @@ OUTBOX_BYTES_MAX = 64 * 2**20
 """Unsent bytes of one connection before it is closed as too slow. [S] four of the greatest results
 """
 
+# Files
+UPLOAD_URL_SECONDS = 3600
+"""Seconds that an upload URL is good for, and that one upload may take. [C] 4"""
+FILE_BYTES_MAX = 5 * 2**30
+"""Bytes of one file. [A] S3 takes no more by one PUT"""
+FILE_URL_SECONDS_DEFAULT = 3600
+"""Seconds that the URL of a private file is good for unless `expires_in` says it. [S] as uploads"""
+FILE_URL_SECONDS_MAX = 7 * 86_400
+"""`expires_in` of a private file's URL. [S] what S3 allows its own signed URLs"""
+CONTENT_TYPE_BYTES_MAX = 255
+"""Bytes of a file's content type. [S] real ones have under a hundred"""
+
 # Commits
 CONFLICT_RETRIES_MAX = 32
 """Runs that were overtaken before a mutation fails. [S] the reference has 4 with long pauses; here

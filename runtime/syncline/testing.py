@@ -19,6 +19,7 @@ from syncline.drivers.action_tasks import ActionTasks
 from syncline.drivers.answers import Answer, Caller
 from syncline.drivers.authentication import identity_attributes
 from syncline.drivers.engine import Engine
+from syncline.drivers.file_storage import FileStorage
 from syncline.drivers.inline_runner import InlineRunner
 from syncline.drivers.memory_interest import MemoryInterest
 from syncline.drivers.push import PushReport
@@ -26,6 +27,7 @@ from syncline.errors import ApplicationError, CallFailedError
 from syncline.function_path import parse
 from syncline.local.bundle_store import BundleStore
 from syncline.local.memory_documents import MemoryDocuments
+from syncline.simulated.memory_files import MemoryFiles
 from syncline.simulated.memory_log import MemoryLog
 from syncline.values import wire_json
 from syncline.values.value import Value, normalize
@@ -116,6 +118,13 @@ class Deployment:
             entropy=self._entropy,
         )
         await self._engine.start()
+        self.storage = FileStorage(
+            self._engine,
+            MemoryFiles(),
+            clock=self.clock,
+            entropy=self._entropy,
+            url=self._engine.url,
+        )
         self._engine.on_matched(self._moved.set)
         try:
             await self._engine.push(self._functions)

@@ -21,6 +21,7 @@ from syncline.aws.database_login import make_login
 from syncline.aws.dynamo_documents import DynamoDocuments
 from syncline.aws.dynamo_interest import DynamoInterest
 from syncline.aws.dynamo_sessions import DynamoSessions
+from syncline.aws.file_bucket import FileBucket
 from syncline.aws.gateway import ApiGateway
 from syncline.aws.queues import FollowerQueue, SessionQueue, TickQueue
 from syncline.aws.settings import DataApiDatabase, Settings
@@ -138,6 +139,11 @@ class Deployed:
         from syncline.aws.exchange_bucket import ExchangeBucket
 
         return ExchangeBucket(clients.s3(), self.settings.bucket, SCRATCH / "exchange")
+
+    @cached_property
+    def files(self) -> FileBucket:
+        """Bytes of stored files."""
+        return FileBucket(clients.s3(), self.settings.bucket)
 
     @cached_property
     def upkeep(self) -> Upkeep:

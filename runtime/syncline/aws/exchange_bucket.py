@@ -11,17 +11,15 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from syncline.aws.s3_errors import refusals
 from syncline.aws.settings import EXPORT_PREFIX, IMPORT_PREFIX
 from syncline.drivers.exchange_files import plain_name
-from syncline.errors import CallerError, DeveloperError, UnavailableError
+from syncline.errors import CallerError, UnavailableError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -53,7 +51,7 @@ class ExchangeBucket:
     def put_part(self, upload: str, number: int, data: bytes) -> None:
         """Keep one part of an upload; the same part again replaces it."""
         key = _part_key(upload, number)
-        with _refusals(key):
+        with refusals(key):
             self._client.put_object(Bucket=self._bucket, Key=key, Body=data)
 
     def part_address(self, upload: str, number: int) -> str:
@@ -96,7 +94,7 @@ class ExchangeBucket:
         key = _key(name)
 
         def send(file: BinaryIO) -> None:
-            with _refusals(key):
+            with refusals(key):
                 self._client.put_object(Bucket=self._bucket, Key=key, Body=file)
 
         def check(size: int) -> None:
@@ -107,7 +105,7 @@ class ExchangeBucket:
     def remove(self, name: str) -> None:
         """Forget a file; it may be gone already."""
         key = _key(name)
-        with _refusals(key):
+        with refusals(key):
             self._client.delete_object(Bucket=self._bucket, Key=key)
 
     def path(self, name: str) -> Path | None:
@@ -125,7 +123,7 @@ class ExchangeBucket:
     def address(self, name: str) -> str:
         """A presigned URL that gives the file, for `ADDRESS_SECONDS`. FileNotFoundError."""
         key = _key(name)
-        with _refusals(key):
+        with refusals(key):
             self._client.head_object(Bucket=self._bucket, Key=key)
         return self._client.generate_presigned_url(
             "get_object",
@@ -149,14 +147,14 @@ class ExchangeBucket:
         shutil.rmtree(folder, ignore_errors=True)
 
     def _download(self, key: str, target: BinaryIO) -> None:
-        with _refusals(key):
+        with refusals(key):
             reply = self._client.get_object(Bucket=self._bucket, Key=key)
             self._check(key, reply["ContentLength"])
             for chunk in reply["Body"].iter_chunks(_CHUNK):
                 target.write(chunk)
 
     def _delete(self, keys: Sequence[str]) -> None:
-        with _refusals(keys[0]):
+        with refusals(keys[0]):
             reply = self._client.delete_objects(
                 Bucket=self._bucket,
                 Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
@@ -230,29 +228,3 @@ def _key(name: str) -> str:
 
 def _part_key(upload: str, number: int) -> str:
     return f"{IMPORT_PREFIX}{plain_name(upload)}/{number}"
-
-
-@contextmanager
-def _refusals(key: str) -> Generator[None]:
-    """S3's errors as ours.
-
-    Raises:
-        FileNotFoundError: there is no such object.
-        DeveloperError: the role may not do this.
-        UnavailableError: not now; the SDK has tried again already.
-    """
-    try:
-        yield
-    except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if status == 404:
-            raise FileNotFoundError(key) from error
-        if 400 <= status < 500 and status != 429:
-            raise DeveloperError(
-                "FilesForbidden",
-                f"The bucket refuses {key}: {error}. (A missing file is refused, too, to a role "
-                "that may not list the bucket.)",
-            ) from error
-        raise UnavailableError("FilesUnavailable", f"S3 can't serve {key} now: {error}") from error
-    except BotoCoreError as error:
-        raise UnavailableError("FilesUnavailable", f"S3 can't serve {key} now: {error}") from error

@@ -17,7 +17,13 @@ from urllib.parse import parse_qsl
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 
 from syncline.drivers.http_api import BODY_BYTES_MAX
-from syncline.drivers.http_messages import HttpError, HttpRequest, HttpResponse, error_response
+from syncline.drivers.http_messages import (
+    HttpError,
+    HttpRequest,
+    HttpResponse,
+    StreamedBody,
+    error_response,
+)
 
 ANSWER_BYTES_MAX: Final = 6 * 2**20
 """Bytes of an answer as JSON: what Lambda takes (aws-facts.md 5.1; the HTTP API takes 10 MB)."""
@@ -114,6 +120,16 @@ def _not_encoded(encoding: str) -> HttpError:
 def _answer(response: HttpResponse) -> dict[str, object] | None:
     """The answer; None: it is larger than Lambda takes."""
     body = response.body
+    if isinstance(body, StreamedBody):
+        assert body.chunks is None, "S3 serves files itself; this is what HEAD is told of one"
+        return {
+            "statusCode": response.status,
+            "headers": {
+                "Content-Type": response.content_type,
+                "Content-Length": str(body.length),
+                **dict(response.headers),
+            },
+        }
     if isinstance(body, Path):
         # Not worth reading: in base64 it has more.
         if body.stat().st_size > ANSWER_BYTES_MAX:

@@ -21,6 +21,7 @@ from syncline.aws.http_events import PART_BYTES_MAX
 from syncline.aws.settings import Settings
 from syncline.drivers.authentication import Authenticator
 from syncline.drivers.engine import Engine
+from syncline.drivers.file_storage import FileStorage
 from syncline.drivers.follower import FollowedDocuments
 from syncline.drivers.http_api import HttpApi
 from syncline.drivers.log_events import LogEvent
@@ -142,6 +143,13 @@ class Process:
                 engine,
                 authenticator=self._authenticator(engine),
                 files=deployed.exchange_files,
+                storage=FileStorage(
+                    engine,
+                    deployed.files,
+                    clock=deployed.clock,
+                    entropy=self.entropy,
+                    url=engine.url,
+                ),
                 entropy=self.entropy,
                 part_bytes_max=PART_BYTES_MAX,
             )

@@ -39,7 +39,10 @@ FOLLOWER_LAG_METRIC: Final = "FollowerLag"
 BUNDLE_PREFIX: Final = "bundles/"
 IMPORT_PREFIX: Final = "imports/"
 EXPORT_PREFIX: Final = "exports/"
-"""Key prefixes in the bucket: functions by their hash, uploads of `syncline import`, exports."""
+PUBLIC_FILE_PREFIX: Final = "api/storage/"
+PRIVATE_FILE_PREFIX: Final = "private/"
+"""Key prefixes in the bucket: functions by their hash, uploads of `syncline import`, exports, and
+files: those that CloudFront serves, under the path of their URLs, and those that it does not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from syncline.drivers.answers import Caller
 from syncline.drivers.authentication import Authenticator
 from syncline.drivers.deployment import Deployment
 from syncline.drivers.exchange_files import ExchangeFiles
+from syncline.drivers.file_storage import FileStorage
 from syncline.drivers.http_exchange import ExchangeEndpoints
 from syncline.drivers.http_functions import CallKind, FunctionEndpoints
 from syncline.drivers.http_messages import (
@@ -22,6 +23,7 @@ from syncline.drivers.http_messages import (
     json_response,
     text_response,
 )
+from syncline.drivers.http_storage import StorageEndpoints
 from syncline.errors import SynclineError
 from syncline.ports import Entropy
 from syncline.sync.client_kind import client_kind
@@ -56,6 +58,7 @@ class HttpApi:
         *,
         authenticator: Authenticator,
         files: ExchangeFiles,
+        storage: FileStorage,
         entropy: Entropy,
         part_bytes_max: int | None = None,
     ) -> None:
@@ -63,8 +66,13 @@ class HttpApi:
         self.authenticator = authenticator
         self.exchange = ExchangeEndpoints(deployment, files, entropy, part_bytes_max)
         self._functions = FunctionEndpoints(deployment)
+        self._storage = StorageEndpoints(storage)
         self._deployment = deployment
         self._entropy = entropy
+
+    def takes_stream(self, method: str, path: str) -> bool:
+        """Whether the body of such a request is read by the endpoint, piece by piece."""
+        return self._storage.takes_stream(method, path)
 
     async def start(self) -> None:
         """Once, after the engine has started and before the first request."""
@@ -107,7 +115,7 @@ class HttpApi:
         client_kind(None, request.headers.get("convex-client"))
         if len(request.body) > BODY_BYTES_MAX:
             raise HttpError(400, "RequestTooLarge", f"At most {BODY_BYTES_MAX} bytes fit.")
-        plain = self._plain(request)
+        plain = self._plain(request) or await self._storage.answer(request)
         if plain is not None:
             return plain
         caller = await self.authenticator.caller(

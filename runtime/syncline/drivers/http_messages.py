@@ -3,7 +3,7 @@
 The dev server (aiohttp) and a Lambda translate to and from these.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -36,6 +36,25 @@ class HttpRequest:
     query: Mapping[str, str] = field(default_factory=dict[str, str])
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: bytes = b""
+    stream: AsyncIterator[bytes] | None = None
+    """The body in pieces instead, where it may be too large for memory (HttpApi.takes_stream)."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body in pieces, however it came."""
+        return _one(self.body) if self.stream is None else self.stream
+
+
+async def _one(body: bytes) -> AsyncIterator[bytes]:
+    if body:
+        yield body
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedBody:
+    """A body in pieces that together have `length` bytes; `chunks` is None for HEAD."""
+
+    chunks: AsyncGenerator[bytes, None] | None
+    length: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +62,7 @@ class HttpResponse:
     """One response; a `body` that is a path is sent as that file's content."""
 
     status: int
-    body: bytes | Path = b""
+    body: bytes | Path | StreamedBody = b""
     content_type: str = JSON_TYPE
     headers: tuple[tuple[str, str], ...] = ()
 

@@ -20,6 +20,7 @@ from syncline.execution.determinism.call_state import CallState
 from syncline.execution.gather import gather
 from syncline.execution.identity import UserIdentity, user_identity
 from syncline.execution.row_rules import RowRules
+from syncline.execution.storage import StorageReader, StorageWriter
 from syncline.execution.vector_search import (
     VectorFilterBuilder,
     VectorResult,
@@ -155,6 +156,11 @@ class QueryCtx:
         return self._run.rules if is_ruled else None
 
     @property
+    def storage(self) -> StorageReader:
+        """Files: their URLs and what is known of them."""
+        return StorageReader(self._run.transaction, self._run.calls, self._run.state)
+
+    @property
     def auth(self) -> Auth:
         """Who is calling."""
         return Auth(self._run)
@@ -224,6 +230,11 @@ class MutationCtx(QueryCtx):
             is_system=self._level.is_system,
             rules=self._rules,
         )
+
+    @property
+    def storage(self) -> StorageWriter:
+        """Files: upload URLs and deletion too."""
+        return StorageWriter(self._run.transaction, self._run.calls, self._run.state)
 
     def run_mutation(self, function: object, /, **arguments: object) -> ContextCall[Any]:
         """Run another mutation as a sub-transaction: if it fails, its writes alone are undone."""

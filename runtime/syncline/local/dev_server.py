@@ -21,16 +21,18 @@ from aiohttp import web
 from syncline.drivers.admin_key import admin_key
 from syncline.drivers.authentication import Authenticator
 from syncline.drivers.engine import Engine
+from syncline.drivers.file_storage import FileStorage
 from syncline.drivers.memory_interest import MemoryInterest
 from syncline.drivers.sessions import Sessions
 from syncline.drivers.tokens import Tokens
-from syncline.errors import CallerError
+from syncline.errors import CallerError, UnavailableError
 from syncline.local import garbage
 from syncline.local.bundle_store import BundleStore
 from syncline.local.console import DevConsole
 from syncline.local.development_issuer import DevelopmentIssuer
 from syncline.local.embedded_postgres import EmbeddedPostgres
 from syncline.local.executor_pool import ExecutorPool
+from syncline.local.file_folder import FileFolder
 from syncline.local.http_api import make_http_api
 from syncline.local.http_server import make_app
 from syncline.local.memory_documents import MemoryDocuments
@@ -140,7 +142,12 @@ class DevServer:
         own = [DevelopmentIssuer(options.data).provider()]
         tokens = Tokens(engine, WebKeySets(), engine.clock, own=own, redact=engine.redact)
         authenticator = Authenticator(engine.name, secret, tokens)
-        api = make_http_api(engine, authenticator, options.data, self._entropy)
+        files = FileFolder(options.data / "files")
+        files.open()
+        storage = FileStorage(
+            engine, files, clock=engine.clock, entropy=self._entropy, url=engine.url
+        )
+        api = make_http_api(engine, authenticator, options.data, self._entropy, storage)
         await api.start()
         app = make_app(Sessions(engine, api.authenticator), api)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -155,6 +162,7 @@ class DevServer:
                 garbage.collect_when_quiet(lambda: (engine.durable_ts(), engine.queries.executions))
             )
             self._start(self._deploy(engine))
+            self._start(storage.run(self._left_to_later))
             await self._stop.wait()
         finally:
             for task in self._tasks:
@@ -162,6 +170,10 @@ class DevServer:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await runner.cleanup()
             await api.close()
+            files.close()
+
+    def _left_to_later(self, error: UnavailableError) -> None:
+        self._console.say(f"Files are removed later: {error.message}")
 
     async def _deploy(self, engine: Engine) -> None:
         """Push the functions, and again after every save."""

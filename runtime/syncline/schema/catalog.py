@@ -126,6 +126,8 @@ TABLES = _system("_tables", 512, "name", "number")
 MODULES = _system("_modules", 513, "path")
 DEPLOYMENT = _system("_deployment", 514)
 ENVIRONMENT_VARIABLES = _system("_environment_variables", 515, "name")
+FILES = _system("_files", 523, "storageId", "key")
+FILES_PENDING = _system("_files_pending", 522, "expires")
 SYSTEM_TABLES: tuple[TableInfo, ...] = (
     TABLES,
     MODULES,
@@ -135,6 +137,8 @@ SYSTEM_TABLES: tuple[TableInfo, ...] = (
     _system("_scheduled_functions", 517),
     _system("_exports", 518),
     _system("_snapshot_imports", 519),
+    FILES_PENDING,
+    FILES,
 )
 
 

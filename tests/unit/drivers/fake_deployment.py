@@ -8,11 +8,14 @@ from typing import Any, TypeVar
 from syncline.drivers.answers import ANONYMOUS, Answer, Caller
 from syncline.drivers.authentication import Authenticator
 from syncline.drivers.exchange_files import ExchangeFiles
+from syncline.drivers.file_storage import FileStorage
 from syncline.drivers.http_api import HttpApi
 from syncline.drivers.http_messages import HttpRequest, HttpResponse
 from syncline.drivers.push import PushReport
 from syncline.local.exchange_folder import ExchangeFolder
+from syncline.machine import SystemClock
 from syncline.ports import BundleSpec, FunctionSpec
+from syncline.simulated.memory_files import MemoryFiles
 
 SECRET = bytes(range(32))
 NAME = "local"
@@ -104,6 +107,13 @@ def api_of(
         deployment,
         authenticator=Authenticator(deployment.name, SECRET),
         files=files or ExchangeFolder(folder),
+        storage=FileStorage(
+            deployment,
+            MemoryFiles(),
+            clock=SystemClock(),
+            entropy=CountingEntropy(),
+            url="http://127.0.0.1:3210",
+        ),
         entropy=CountingEntropy(),
         part_bytes_max=part_bytes_max,
     )

@@ -121,6 +121,7 @@ class Stage:
             app.engine,
             authenticator=authenticator,
             files=ExchangeFolder(folder / "exchange"),
+            storage=app.storage,
             entropy=SystemEntropy(),
         )
 
