@@ -62,7 +62,14 @@ class ReadEnvironment(msgspec.Struct, frozen=True, gc=False, tag="environment"):
     """All environment variables. The reply is a JSON object of texts."""
 
 
-ActionRequest: TypeAlias = RunFunction | ReadEnvironment
+class SearchVectors(msgspec.Struct, frozen=True, gc=False, tag="vectors"):
+    """Find the documents with the nearest vectors. The reply is a list of `_id` and `_score`."""
+
+    arguments: bytes
+    """JSON: an object, the arguments of `_system/vectors:nearest`."""
+
+
+ActionRequest: TypeAlias = RunFunction | ReadEnvironment | SearchVectors
 
 
 class ActionReply(msgspec.Struct, frozen=True, gc=False):

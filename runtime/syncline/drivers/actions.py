@@ -20,13 +20,14 @@ from syncline.action_ports import (
     ActionRunner,
     ReadEnvironment,
     RunFunction,
+    SearchVectors,
 )
 from syncline.drivers.answers import COULD_NOT_COMPLETE, Answer, Caller, client_message
 from syncline.drivers.bundle_loader import Bundles
 from syncline.drivers.environment import environment
 from syncline.drivers.log_events import LogEvent, LogStream
 from syncline.drivers.replica import Replica
-from syncline.errors import CallerError, UnavailableError
+from syncline.errors import CallerError, SynclineError, UnavailableError
 from syncline.function_path import parse
 from syncline.limits import ACTION_SECONDS_MAX, ACTIONS_MAX
 from syncline.ports import Clock, Entropy, FunctionError
@@ -102,7 +103,7 @@ class Actions:
     ) -> None:
         try:
             answer = await self.run(path, arguments, caller)
-        except UnavailableError as error:
+        except SynclineError as error:
             answer = Answer(0, None, error.message)
         except Exception:
             reply(Answer(0, None, COULD_NOT_COMPLETE))
@@ -211,10 +212,22 @@ class _Backend:
         match request:
             case RunFunction():
                 return _reply(await self._run(request))
+            case SearchVectors(arguments):
+                # A system function: the action sees all, and the queries that it calls are ruled.
+                whole = msgspec.structs.replace(self._caller, is_admin=True)
+                await self._see_own_writes()
+                return _reply(
+                    await self._actions.functions.query("_system/vectors:nearest", arguments, whole)
+                )
             case ReadEnvironment():
                 ts = self._actions.functions.latest_ts()
                 variables = await environment(self._actions.replica, ts)
                 return ActionReply(orjson.dumps(variables))
+
+    async def _see_own_writes(self) -> None:
+        functions = self._actions.functions
+        while functions.latest_ts() < self.written:
+            await functions.fetch()
 
     async def _run(self, request: RunFunction) -> Answer:
         functions = self._actions.functions
@@ -223,9 +236,7 @@ class _Backend:
         except CallerError as error:
             return Answer(0, None, error.message)
         if request.kind == "query":
-            # What this action has written, it sees.
-            while functions.latest_ts() < self.written:
-                await functions.fetch()
+            await self._see_own_writes()
             return await functions.query(path, request.arguments, self._caller)
         if request.kind == "mutation":
             answer = await functions.mutation(path, request.arguments, self._caller)

@@ -6,19 +6,29 @@ deployment's at that moment.
 """
 
 import logging
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from syncline.action_ports import ActionBackend, ActionReply, ActionRequest, RunFunction
+from syncline.action_ports import (
+    ActionBackend,
+    ActionReply,
+    ActionRequest,
+    RunFunction,
+    SearchVectors,
+)
 from syncline.errors import ApplicationError, CallFailedError, DeveloperError
 from syncline.execution.call_logger import call_logger
 from syncline.execution.called_function import path_of
 from syncline.execution.determinism.call_state import LogLines
 from syncline.execution.identity import UserIdentity, user_identity
+from syncline.execution.vector_search import VectorResult
+from syncline.index.key_encoding import MISSING
+from syncline.limits import VECTOR_RESULTS_DEFAULT
 from syncline.ports import Clock
+from syncline.query.vector_filter import VectorConditions, no_condition
 from syncline.values import wire_json
 from syncline.values.value import Value, normalize
 
@@ -136,6 +146,38 @@ class ActionCtx:
     async def run_action(self, function: object, /, **arguments: object) -> Any:
         """Run another action and wait for it; `await other(ctx, ...)` calls it here instead."""
         return await self._call("action", function, arguments)
+
+    async def vector_search(
+        self,
+        table: str,
+        index: str,
+        /,
+        *,
+        vector: Sequence[float],
+        limit: int = VECTOR_RESULTS_DEFAULT,
+        filter: Callable[[VectorConditions], VectorConditions] | None = None,  # noqa: A002 - api.md's name
+    ) -> list[VectorResult]:
+        """The documents whose vectors are nearest by cosine, nearest first: `_id` and `_score`.
+
+        As in queries, but of all documents: row rules hold for the queries that read them.
+        """
+        conditions: tuple[tuple[str, object], ...] = ()
+        if filter is not None:
+            conditions = filter(VectorConditions(f"{table}.{index}")).any_of
+            if not conditions:
+                raise no_condition(f"{table}.{index}")
+        arguments: dict[str, object] = {
+            "table": table,
+            "index": index,
+            "vector": [float(each) for each in vector],
+            "limit": limit,
+            "conditions": [
+                {"field": field} if value is MISSING else {"field": field, "value": value}
+                for field, value in conditions
+            ],
+        }
+        found = await self._run.ask(SearchVectors(wire_json.encode(normalize(arguments))))
+        return cast("list[VectorResult]", found)
 
     async def _call(
         self,

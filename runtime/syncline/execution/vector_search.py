@@ -8,7 +8,7 @@ from syncline.execution.row_rules import RowGuard
 from syncline.limits import SEARCH_RESULTS_MAX, VECTOR_RESULTS_MAX
 from syncline.ports import Row, VectorRead
 from syncline.query.search_entries import vector_entry
-from syncline.query.vector_filter import VectorFilter
+from syncline.query.vector_filter import VectorFilter, no_condition
 from syncline.schema.catalog import IndexInfo, TableInfo, VectorTarget
 from syncline.search.vectors import UnitVector, nearness, unit_vector
 from syncline.transaction.read_request import ReadRequest
@@ -113,11 +113,7 @@ def _conditions(name: str, index: IndexInfo, build: VectorFilterBuilder | None) 
         return whole
     built = build(whole)
     if not isinstance(built, VectorFilter) or built.index != name or not built.any_of:  # pyright: ignore[reportUnnecessaryIsInstance] # user input
-        raise DeveloperError(
-            "InvalidVectorFilter",
-            f"The filter on index {name} must return a condition: `lambda q: q.eq(...)` or "
-            "`lambda q: q.or_(q.eq(...), q.eq(...))`.",
-        )
+        raise no_condition(name)
     return built
 
 

@@ -10,6 +10,42 @@ from syncline.values.value import normalize
 
 
 @dataclass(frozen=True, slots=True)
+class VectorConditions:
+    """The `q` of an action, which does not know the index: conditions by name, checked later."""
+
+    index: str
+    any_of: tuple[tuple[str, object], ...] = ()
+
+    def eq(self, field: str, value: object) -> "VectorConditions":
+        """Only documents whose `field` equals `value`; UNSET: those without the field."""
+        if self.any_of:
+            raise _joined(self.index)
+        return replace(self, any_of=((field, value),))
+
+    def or_(self, *filters: "VectorConditions") -> "VectorConditions":
+        """Documents that one of these conditions fits."""
+        joined = tuple(condition for each in filters for condition in each.any_of)
+        return replace(self, any_of=joined)
+
+
+def no_condition(index: str) -> DeveloperError:
+    """The error for a filter that returns none."""
+    return DeveloperError(
+        "InvalidVectorFilter",
+        f"The filter on index {index} must return a condition: `lambda q: q.eq(...)` or "
+        "`lambda q: q.or_(q.eq(...), q.eq(...))`.",
+    )
+
+
+def _joined(index: str) -> DeveloperError:
+    return DeveloperError(
+        "InvalidVectorFilter",
+        f"The filter on index {index} joins two conditions: write q.or_(q.eq(...), q.eq(...)). "
+        "A vector search has no `and`; filter the documents it found.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class VectorFilter:
     """A builder; every call returns a new one. Raises DeveloperError for what 6.3 rules out."""
 
@@ -22,11 +58,7 @@ class VectorFilter:
     def eq(self, field: str, value: object) -> "VectorFilter":
         """Only documents whose `field` equals `value`; UNSET: those without the field."""
         if self.any_of:
-            raise DeveloperError(
-                "InvalidVectorFilter",
-                f"The filter on index {self.index} joins two conditions: write q.or_(q.eq(...), "
-                "q.eq(...)). A vector search has no `and`; filter the documents it found.",
-            )
+            raise _joined(self.index)
         if field not in self.filter_fields:
             raise DeveloperError(
                 "FieldNotInIndex",

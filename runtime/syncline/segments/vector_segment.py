@@ -25,7 +25,8 @@ GRAPH_STEP: Final = 64
 _FIRST_ROWS: Final = 64
 _SPARE: Final = 4
 """How many times more candidates the graph is asked for than are wanted: better recall."""
-_LEAST_CANDIDATES: Final = 64
+_LEAST_CANDIDATES: Final = 512
+"""As many always: vectors without any structure need them, and the others cost 1 ms more."""
 _ROUNDING: Final = 2.0**-23
 
 

@@ -20,7 +20,7 @@ schema = define_schema({
 """
 
 FUNCTIONS = """
-from syncline import Id, mutation, query, rules
+from syncline import Id, action, mutation, query, rules
 
 @mutation
 async def add(ctx, at, color: str = "red", size: int = 1):
@@ -58,6 +58,23 @@ async def write_and_find(ctx, moved: Id, gone: Id, at):
     await ctx.db.delete(gone)
     new = await ctx.db.insert("points", {"at": at, "color": "new", "size": 1})
     return [new, await ctx.vector_search("points", "by_place", vector=at, limit=2)]
+
+@action
+async def add_and_find(ctx, at, color: str | None):
+    new = await ctx.run_mutation("points:add", at=at)
+    condition = None if color is None else lambda q: q.or_(q.eq("color", color), q.eq("size", 9))
+    return [new, await ctx.vector_search("points", "by_place", vector=at, limit=2,
+                                         filter=condition)]
+
+@action
+async def wrong_in_action(ctx, how: str):
+    search = {"vector": [1, 0]}
+    match how:
+        case "length": search = {"vector": [1, 0, 0]}
+        case "no filter": search["filter"] = lambda q: q
+        case "field": search["filter"] = lambda q: q.eq("at", 1)
+        case "and": search["filter"] = lambda q: q.eq("color", "red").eq("size", 1)
+    await ctx.vector_search("points", "by_place", **search)
 
 @query
 async def wrong(ctx, how: str):
@@ -216,6 +233,37 @@ def test_misuse_is_explained(functions, how, message):
     async def test(app: Deployment) -> None:
         with pytest.raises(CallFailedError, match=message):
             await app.query("points:wrong", how=how)
+
+    run(functions, test)
+
+
+def test_an_action_finds_what_its_mutations_have_written(functions):
+    async def test(app: Deployment) -> None:
+        other = await app.mutation("points:add", at=[1, 0.1], color="blue", size=9)
+        new, found = await app.action("points:add_and_find", at=[1, 0], color=None)
+        assert ids(found) == [new, other]
+        newer, found = await app.action("points:add_and_find", at=[1, 0], color="blue")
+        assert ids(found) == [other]
+        new, found = await app.action("points:add_and_find", at=[1, 0], color="red")
+        assert ids(found) == [new, newer]
+        assert found[0]["_score"] == pytest.approx(1, abs=1e-7)
+
+    run(functions, test)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("length", "takes 2 finite numbers"),
+        ("no filter", "must return a condition"),
+        ("field", "not one of its filter fields"),
+        ("and", "joins two conditions"),
+    ],
+)
+def test_misuse_in_actions_is_explained(functions, how, message):
+    async def test(app: Deployment) -> None:
+        with pytest.raises(CallFailedError, match=message):
+            await app.action("points:wrong_in_action", how=how)
 
     run(functions, test)
 
