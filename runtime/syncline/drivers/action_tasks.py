@@ -45,7 +45,7 @@ _OWNED: ContextVar[set["asyncio.Task[Any]"] | None] = ContextVar("syncline_owned
 
 
 class ActionTasks:
-    """The port ActionRunner in this process; `load` may take a while, and blocks."""
+    """The port ActionRunner in this process; loading may take a while, and blocks."""
 
     def __init__(self, clock: Clock, entropy: Entropy) -> None:
         self._clock = clock
@@ -55,6 +55,10 @@ class ActionTasks:
 
     async def load(self, bundle: str, folder: Path) -> None:
         """Import a bundle; DeveloperError names file, line and what to do."""
+        self.load_now(bundle, folder)
+
+    def load_now(self, bundle: str, folder: Path) -> None:
+        """Import a bundle, as `load`."""
         if bundle in self._bundles:
             return
         self._bundles[bundle] = load_bundle(folder, bundle)
@@ -135,12 +139,14 @@ class ActionTasks:
         def name_of(number: int) -> str | None:
             return call.tables.get(number) or _SYSTEM_NAMES.get(number)
 
+        # Before anything of the action happens: local/action_pool.py relies on it.
+        variables = await _environment(backend)
         arguments = decode_arguments(call.path, call.arguments)
         check_arguments(definition, arguments, name_of)
         run = ActionRun(
             backend,
             identity=call.identity,
-            environment=await _environment(backend),
+            environment=variables,
             log=log,
             clock=self._clock,
             random=Random(self._entropy.bits(128)),  # noqa: S311 - its users are told

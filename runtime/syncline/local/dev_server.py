@@ -27,6 +27,7 @@ from syncline.drivers.sessions import Sessions
 from syncline.drivers.tokens import Tokens
 from syncline.errors import CallerError, UnavailableError
 from syncline.local import garbage
+from syncline.local.action_pool import ActionPool
 from syncline.local.bundle_store import BundleStore
 from syncline.local.console import DevConsole
 from syncline.local.development_issuer import DevelopmentIssuer
@@ -121,6 +122,7 @@ class DevServer:
             documents=MemoryDocuments(),
             interest=MemoryInterest(),
             runner=runner,
+            actions=ActionPool(),
             bundles=bundles,
             clock=SystemClock(),
             entropy=self._entropy,
@@ -165,6 +167,8 @@ class DevServer:
             self._start(storage.run(self._left_to_later))
             await self._stop.wait()
         finally:
+            # First of all, so that their callers are told.
+            await engine.stop_actions()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)

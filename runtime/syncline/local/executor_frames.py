@@ -1,10 +1,9 @@
-"""What main process and executors say to each other: length-prefixed MessagePack frames.
+"""What main process and executors say to each other, in frames (framing.py).
 
-A frame is its length as four bytes big-endian, then one of the messages below. A call is strictly
-alternating: Run, then Reads and Pages in turn, then Finished (or Broken); calls interleave freely.
+A call is strictly alternating: Run, then Reads and Pages in turn, then Finished (or Broken); calls
+interleave freely.
 """
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -13,8 +12,6 @@ from syncline.ports import FunctionOutcome, Page, Read
 
 CATALOGS_KEPT = 4
 """Catalogs that both ends remember; the oldest sent goes first."""
-
-_LENGTH_BYTES = 4
 
 
 class LoadBundle(msgspec.Struct, array_like=True, tag=1, gc=False):
@@ -113,39 +110,3 @@ class Broken(msgspec.Struct, array_like=True, tag=6, gc=False):
 
 ToExecutor = LoadBundle | UnloadBundle | UseCatalog | Run | Pages | Cancel
 FromExecutor = Ready | Loaded | LoadFailed | Reads | Finished | Broken
-
-_encoder = msgspec.msgpack.Encoder()
-
-
-def append_frame(buffer: bytearray, message: ToExecutor | FromExecutor) -> None:
-    """Add a message to what is to be sent."""
-    start = len(buffer)
-    buffer.extend(b"\x00\x00\x00\x00")
-    _encoder.encode_into(message, buffer, -1)
-    buffer[start : start + _LENGTH_BYTES] = (len(buffer) - start - _LENGTH_BYTES).to_bytes(
-        _LENGTH_BYTES
-    )
-
-
-class FrameReader:
-    """Cuts what arrives into frames, whatever the pieces."""
-
-    __slots__ = ("_held",)
-
-    def __init__(self) -> None:
-        self._held = b""
-
-    def feed(self, data: bytes) -> Iterator[memoryview]:
-        """The frames completed by `data`; each must be decoded before the next is asked for."""
-        if self._held:
-            data = self._held + data
-        view = memoryview(data)
-        at, end = 0, len(data)
-        while end - at >= _LENGTH_BYTES:
-            start = at + _LENGTH_BYTES
-            stop = start + int.from_bytes(view[at:start])
-            if stop > end:
-                break
-            yield view[start:stop]
-            at = stop
-        self._held = bytes(view[at:])

@@ -19,7 +19,6 @@ from syncline.local.executor_frames import (
     Broken,
     Cancel,
     Finished,
-    FrameReader,
     FromExecutor,
     LoadBundle,
     Loaded,
@@ -31,8 +30,8 @@ from syncline.local.executor_frames import (
     ToExecutor,
     UnloadBundle,
     UseCatalog,
-    append_frame,
 )
+from syncline.local.framing import FrameReader, append_frame
 from syncline.local.heartbeat import Heartbeat
 from syncline.ports import (
     BundleSpec,

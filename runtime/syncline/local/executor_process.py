@@ -38,7 +38,6 @@ from syncline.local.executor_frames import (
     Broken,
     Cancel,
     Finished,
-    FrameReader,
     FromExecutor,
     LoadBundle,
     Loaded,
@@ -50,8 +49,8 @@ from syncline.local.executor_frames import (
     ToExecutor,
     UnloadBundle,
     UseCatalog,
-    append_frame,
 )
+from syncline.local.framing import FrameReader, append_frame
 from syncline.local.heartbeat import Heartbeat
 from syncline.ports import FunctionCall, FunctionOutcome, Page
 from syncline.registration.loader import load_bundle, unload_bundle

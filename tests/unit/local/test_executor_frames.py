@@ -11,7 +11,6 @@ from syncline.local.executor_frames import (
     Broken,
     Cancel,
     Finished,
-    FrameReader,
     FromExecutor,
     LoadBundle,
     Loaded,
@@ -23,8 +22,8 @@ from syncline.local.executor_frames import (
     ToExecutor,
     UnloadBundle,
     UseCatalog,
-    append_frame,
 )
+from syncline.local.framing import FrameReader, append_frame
 from syncline.local.heartbeat import Heartbeat
 from syncline.ports import FunctionError, FunctionOutcome, Page, RangeRead, Row, TextRead
 
@@ -46,7 +45,22 @@ TO_EXECUTOR = [
     LoadBundle("hash", "/folder"),
     UnloadBundle("hash"),
     UseCatalog(1, 2**62, b"[]"),
-    Run(1, 2, "query", "a:b", b"{}", None, False, 2**62, 2**62, 2**63 - 1, None, "hash", "0" * 16),
+    Run(
+        1,
+        2,
+        "query",
+        "a:b",
+        b"{}",
+        None,
+        False,
+        2**62,
+        2**62,
+        2**63 - 1,
+        None,
+        "hash",
+        "0" * 16,
+        False,
+    ),
     Run(1, 2, "mutation", "a:b", b"[{}]", b"{}", True, 0, 0, 0, "j", "hash", "0" * 16),
     Pages(1, [Page((Row(b"k", 2**62, b"{}"),), done=False), Page((), done=True)]),
     Cancel(7),
