@@ -139,7 +139,7 @@ def _session(around: Surroundings) -> list[iam.PolicyStatement]:
     tables, queues = around.data.tables, around.queues
     return [
         *_executor(around),
-        _table("Sessions", tables.sessions.table_arn, "GetItem", "PutItem", "UpdateItem"),
+        _table("Sessions", tables.sessions.table_arn, "GetItem", "UpdateItem"),
         _table("Interest", tables.interest.table_arn, "BatchWriteItem", "Query"),
         _send("Lane", queues.session.queue_arn),
         # What can't be handled is given back at once.

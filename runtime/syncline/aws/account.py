@@ -48,6 +48,9 @@ class Caller:
     region: str
     arn: str
 
+_IMPORTED_BY_STACKS: Final = "ExportsOutput"
+"""How the CDK begins the names of outputs that it makes for other stacks."""
+
 
 class Account:
     """One account and region, reached with a profile or the environment's credentials."""
@@ -236,7 +239,7 @@ class Account:
         return {
             output.get("OutputKey", ""): output.get("OutputValue", "")
             for output in found.get("Outputs", [])
-            if "ExportName" not in output
+            if not output.get("OutputKey", "").startswith(_IMPORTED_BY_STACKS)
         }
 
 

@@ -82,6 +82,7 @@ def _opening(key: str, path: str, arguments: Mapping[str, Any]) -> list[str]:
 
 
 async def _updates(socket: aiohttp.ClientWebSocketResponse) -> AsyncGenerator[Update, None]:
+    held: Update | None = None
     while True:
         message = await socket.receive(timeout=SILENCE_SECONDS)
         if message.type is not aiohttp.WSMsgType.TEXT:
@@ -94,9 +95,14 @@ async def _updates(socket: aiohttp.ClientWebSocketResponse) -> AsyncGenerator[Up
         for change in content["modifications"]:
             lines = tuple(change.get("logLines", ()))
             if change["type"] == "QueryUpdated":
-                yield Update(wire_json.from_json(change["value"]), None, lines)
+                held = Update(wire_json.from_json(change["value"]), None, lines)
             elif change["type"] == "QueryFailed":
-                yield Update(None, change["errorMessage"], lines)
+                held = Update(None, change["errorMessage"], lines)
+        # Where messages may overtake each other, the query can have run before the sign-in; what it
+        # gave then counts only if it is the same for whoever asks.
+        if held is not None and content["endVersion"]["identity"] > 0:
+            yield held
+            held = None
 
 
 async def follow_state(

@@ -7,7 +7,7 @@ door and the consumers of queues; each environment of a Lambda function is a pro
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,13 +31,16 @@ from syncline.local_cloud.disorder import Disorder
 from syncline.local_cloud.event_sources import QueueConsumer, Schedule
 from syncline.local_cloud.front_door import FrontDoor
 from syncline.local_cloud.gateway_limits import GatewayLimits
-from syncline.local_cloud.iam_actions import Call
+from syncline.local_cloud.iam_actions import Call, read_calls
 from syncline.local_cloud.lambda_instance import FunctionShape, Machine
 from syncline.local_cloud.lambda_service import LambdaService
 from syncline.local_cloud.moto_queues import make_queues_faithful
+from syncline.local_cloud.moto_roles import make_roles_faithful
 from syncline.local_cloud.moto_tables import make_tables_faithful
+from syncline.local_cloud.policy import Acknowledgement, Findings, judge
 from syncline.local_cloud.rds_data import RdsDataEndpoint
 from syncline.local_cloud.resource_model import Declarations
+from syncline.local_cloud.role_policies import Grants, labelled, place, role_labels
 from syncline.local_cloud.service_integration import ServiceAccess, ServiceCall
 from syncline.local_cloud.stack_types import register
 from syncline.local_cloud.stacks import Stacks
@@ -88,7 +91,9 @@ class LocalCloud:
         self._tasks: list[asyncio.Task[None]] = []
         self._consumers: list[QueueConsumer] = []
         self._code: dict[str, Path] = {}
+        self._deploys = 0
         self._calls: Any = None
+        self._grants = Grants(ACCOUNT)
 
     @property
     def url(self) -> str:
@@ -158,6 +163,7 @@ class LocalCloud:
     def _start_moto(self) -> str:
         make_queues_faithful()
         make_tables_faithful()
+        make_roles_faithful()
         # A line for every request is werkzeug's habit, not a reader's need.
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
         server = ThreadedMotoServer(HOST, 0, verbose=False)
@@ -171,6 +177,44 @@ class LocalCloud:
             "AWS_ENDPOINT_URL_RDS_DATA": self._rds_data.url,
             "LAMBDA_GATEWAY": f"http://{HOST}:{self._options.port}",
             "LAMBDA_CALLS": str(self.calls_file.resolve()),
+        }
+
+    async def invoke(self, label: str, event: Mapping[str, object]) -> object:
+        """Call one of the functions, by the name of its handler's module, as a schedule would.
+
+        Raises:
+            FunctionFailed: it did not answer.
+        """
+        (shape,) = [each for each in self._shapes() if each.label == label]
+        return await self._functions.invoke(shape.name, event)
+
+    def judge_calls(self, acknowledged: Sequence[Acknowledgement]) -> Findings:
+        """Every call so far, against the policies of the deployed roles."""
+        api = socket_api(self.declarations, account=ACCOUNT, region=REGION)
+        shapes = self._shapes()
+        labels = role_labels(shapes, api)
+        for role in labels:
+            self._grants.note(role)
+        with self.calls_file.open(encoding="utf-8") as lines:
+            return judge(
+                labelled(read_calls(lines), labels),
+                self._grants.of(labels),
+                acknowledged,
+                place=place(self.declarations, account=ACCOUNT, region=REGION),
+            )
+
+    def _shapes(self) -> list[FunctionShape]:
+        found = lambda_backends[ACCOUNT][REGION].list_functions()
+        return [function_shape(each, self._code) for each in found]
+
+    def operator_environment(self) -> Mapping[str, str]:
+        """The variables by which the deployment's owner reaches it: the SDK's, and a region."""
+        return {
+            "AWS_ENDPOINT_URL": self._endpoint,
+            "AWS_ENDPOINT_URL_RDS_DATA": self._rds_data.url,
+            "AWS_ACCESS_KEY_ID": "owner",
+            "AWS_SECRET_ACCESS_KEY": "owner",
+            "AWS_DEFAULT_REGION": REGION,
         }
 
     def admin_key(self) -> str:
@@ -201,9 +245,10 @@ class LocalCloud:
         )
 
     def _synthesise(self) -> Assembly:
-        output = self._work / "assembly"
+        # Each its own folder: functions start from the code in it.
+        self._deploys += 1
+        output = self._work / f"assembly-{self._deploys}"
         options = self._options
-        shutil.rmtree(output, ignore_errors=True)
         synthesise(options.folder, options.settings, output.resolve(), app=options.app)
         return read_assembly(output, account=ACCOUNT, region=REGION)
 
@@ -218,7 +263,8 @@ class LocalCloud:
 
     def _deploy(self, assembly: Assembly) -> None:
         code = [asset for asset in assembly.assets if _is_code(asset)]
-        self._code |= {asset.key: asset.path.resolve() for asset in code}
+        for asset in code:
+            self._code.setdefault(asset.key, asset.path.resolve())
         self._stacks.deploy(assembly, code=code)
 
     def _find(self, name: str) -> FunctionShape | None:
@@ -226,7 +272,10 @@ class LocalCloud:
             found = lambda_backends[ACCOUNT][REGION].get_function(name)
         except UnknownFunctionException:
             return None
-        return function_shape(found, self._code)
+        shape = function_shape(found, self._code)
+        # What it may do is what its role says when it is called.
+        self._grants.note(shape.role)
+        return shape
 
     async def _open_door(self) -> None:
         code, paths = viewer_function(self.declarations)

@@ -212,6 +212,17 @@ def _copy(call: Call, place: Place) -> list[Need]:
     ]
 
 
+def _deleted_objects(call: Call, place: Place) -> list[Need]:
+    """Each key is asked for as by a call of its own (S3 API reference, "DeleteObjects")."""
+    named = cast("Mapping[str, Sequence[Mapping[str, str]]]", _value(call, "Delete", dict))
+    bucket = _text(call, "Bucket")
+    return [
+        need
+        for each in named["Objects"]
+        for need in _on_object("DeleteObject", bucket, each["Key"], place)
+    ]
+
+
 def _bucket(call: Call, place: Place) -> list[Need]:
     return [Need("s3:ListBucket", f"arn:{place.partition}:s3:::{_text(call, 'Bucket')}")]
 
@@ -301,6 +312,7 @@ _RULES: Final[Mapping[tuple[str, str], Rule]] = MappingProxyType({
     **_rules("s3", _object("AbortMultipartUpload"), "AbortMultipartUpload"),
     **_rules("s3", _object("ListMultipartUploadParts"), "ListParts"),
     **_rules("s3", _object("DeleteObject"), "DeleteObject"),
+    **_rules("s3", _deleted_objects, "DeleteObjects"),
     **_rules("s3", _copy, "CopyObject", "UploadPartCopy"),
     **_rules("s3", _bucket, "HeadBucket", "ListObjects", "ListObjectsV2"),
     **_rules("rds-data", _statement, "BatchExecuteStatement", "BeginTransaction"),

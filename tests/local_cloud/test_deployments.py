@@ -1,0 +1,139 @@
+"""A deployment from its first deploy to its end, as its owner sees it, on the local cloud.
+
+The tests go on from each other. Last, every AWS call that was made meanwhile, by whatever role, is
+compared with the synthesised policies.
+"""
+
+import json
+import re
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.node_toolchain import install_packages, node_toolchain
+from syncline.errors import DeveloperError
+from tests.clients.conftest import FUNCTIONS
+from tests.clients.program import ClientProgram
+from tests.local_cloud.acknowledged_permissions import ACKNOWLEDGED
+from tests.local_cloud.cloud_thread import CloudThread
+
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
+
+CLIENTS = FUNCTIONS.parent
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudThread]:
+    with CloudThread(FUNCTIONS, tmp_path_factory.mktemp("deployment")) as running:
+        yield running
+
+
+def _npm(cloud: CloudThread, scenario: str, room: str) -> ClientProgram:
+    install_packages(CLIENTS)
+    toolchain = node_toolchain()
+    program = ("node", "node/live_client.mjs", scenario, cloud.url, room, cloud.admin_key)
+    return ClientProgram(
+        toolchain.command(*program), toolchain.environment(), patience=cloud.EVENT_SECONDS_MAX
+    )
+
+
+def _run(cloud: CloudThread, function: str, **arguments: object) -> object:
+    return json.loads(cloud.command("run", function, json.dumps(arguments)))
+
+
+def _edit(cloud: CloudThread, module: str, old: str, new: str) -> None:
+    file = cloud.functions / module
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def test_what_was_deployed_answers_the_official_client(cloud: CloudThread):
+    with _npm(cloud, "optimistic_kept", "first") as client:
+        client.finish()
+    # One whose connection is closed by the server for what it says.
+    with _npm(cloud, "authenticates", "first") as client:
+        client.finish()
+
+
+def test_imports_and_exports_go_through_the_bucket(cloud: CloudThread, tmp_path: Path):
+    tasks = tmp_path / "tasks.jsonl"
+    tasks.write_text("".join(f'{{"room": "imported", "text": "{n}"}}\n' for n in range(30)))
+    cloud.command("import", "--table", "tasks", "--append", "--yes", str(tasks))
+    assert len(_run(cloud, "tasks:get", room="imported")) == 30  # type: ignore[arg-type] # a list
+    cloud.command("export", "--path", str(tmp_path / "all.zip"))
+    assert (tmp_path / "all.zip").stat().st_size > 1000
+
+
+def test_a_push_over_http_changes_what_is_served(cloud: CloudThread):
+    _edit(cloud, "versions.py", '"first"', '"second"')
+    cloud.command("push")
+    assert _run(cloud, "versions:shown") == "second"
+
+
+def test_a_deploy_whose_schema_does_not_fit_leaves_the_old_version_serving(cloud: CloudThread):
+    _edit(cloud, "versions.py", '"second"', '"third"')
+    _edit(cloud, "schema.py", '"text": v.string()}).index', '"text": v.number()}).index')
+    with pytest.raises(DeveloperError) as failure:
+        cloud.run(cloud.cloud.deploy())
+    assert failure.value.code == "DeployFailed"
+    assert re.search(r'"tasks".*text', failure.value.message, re.DOTALL)
+    stacks = cloud.cloud.client("cloudformation").describe_stacks()["Stacks"]
+    assert {stack["StackStatus"] for stack in stacks} == {
+        "CREATE_COMPLETE",
+        "UPDATE_ROLLBACK_COMPLETE",
+    }
+    # What the stacks had deployed last; the push over HTTP was no deploy (docs/deploy.md).
+    assert _run(cloud, "versions:shown") == "first"
+
+
+def test_a_deploy_that_fits_is_served_to_clients_that_are_there(cloud: CloudThread):
+    _edit(cloud, "schema.py", '"text": v.number()}).index', '"text": v.string()}).index')
+    _edit(cloud, "versions.py", '"third"', '"second"')
+    with _npm(cloud, "shows_versions", "versions") as client:
+        client.event("first")
+        cloud.run(cloud.cloud.deploy())
+        client.event("second")
+        _edit(cloud, "versions.py", '"second"', '"third"')
+        cloud.command("push")
+        assert client.only("seen")["connections"] == 1
+
+
+def test_a_former_bundle_is_pushed_to_roll_back(cloud: CloudThread):
+    s3, bucket = cloud.cloud.client("s3"), _bucket(cloud)
+    bundles = s3.list_objects_v2(Bucket=bucket, Prefix="bundles/")["Contents"]
+    oldest = min(bundles, key=lambda found: found["LastModified"])
+    # As `syncline push --deployment … --bundle …` does it; but no TLS is served here.
+    request = urllib.request.Request(
+        f"{cloud.url}/api/syncline/push",
+        s3.get_object(Bucket=bucket, Key=oldest["Key"])["Body"].read(),
+        {"Authorization": f"Convex {cloud.admin_key}"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert json.load(answer)["bundle"] == Path(oldest["Key"]).stem
+    assert _run(cloud, "versions:shown") == "first"
+
+
+def _bucket(cloud: CloudThread) -> str:
+    buckets = cloud.cloud.client("s3").list_buckets()["Buckets"]
+    return next(each["Name"] for each in buckets if not each["Name"].startswith("cdk-"))
+
+
+def test_sweeps_and_ticks_find_what_they_need(cloud: CloudThread):
+    with _npm(cloud, "is_pinged", "pinged") as client:
+        for _ in range(3):
+            cloud.run(cloud.cloud.invoke("sweeper", {}))
+        client.finish()
+
+
+def test_the_view_equals_the_log_in_the_end(cloud: CloudThread):
+    report = json.loads(cloud.command("verify", "--deployment", "syncline", "--json"))
+    assert (report["differences"], report["entries"] > 0) == (0, True)
+
+
+def test_roles_allow_what_was_used_and_nothing_else(cloud: CloudThread):
+    findings = cloud.cloud.judge_calls(ACKNOWLEDGED)
+    print("\n".join(findings.lines()))
+    assert findings.lines() == []
