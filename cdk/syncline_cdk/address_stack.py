@@ -14,7 +14,6 @@ from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as origins
 from constructs import Construct
 
-from syncline.aws.http_events import PART_BYTES_MAX
 from syncline_cdk.settings import DeploymentSettings
 
 STAGE: Final = "live"
@@ -24,9 +23,8 @@ _VIEWER_FUNCTION: Final = Path(__file__).parent / "viewer_request.js"
 
 
 def viewer_function_code() -> str:
-    """What CloudFront runs for a request to open a WebSocket, and for a part of an upload."""
-    code = _VIEWER_FUNCTION.read_text(encoding="utf-8")
-    return code.replace("/STAGE", f"/{STAGE}").replace("PART_BYTES_MAX", str(PART_BYTES_MAX))
+    """What CloudFront runs for a request to open a WebSocket."""
+    return _VIEWER_FUNCTION.read_text(encoding="utf-8").replace("/STAGE", f"/{STAGE}")
 
 
 class AddressStack(Stack):
@@ -84,21 +82,16 @@ class AddressStack(Stack):
             function_name=f"{settings.deployment}-viewer-request",
             code=cloudfront.FunctionCode.from_inline(viewer_function_code()),
             runtime=cloudfront.FunctionRuntime.JS_2_0,
-            comment="Leads /api/<version>/sync to the WebSocket API; refuses parts too large",
+            comment="Leads /api/<version>/sync to the WebSocket API",
         )
         socket = self._behaviour(self.socket_api, cloudfront.AllowedMethods.ALLOW_GET_HEAD, rewrite)
-        part = self._behaviour(self.http_api, cloudfront.AllowedMethods.ALLOW_ALL, rewrite)
         certificate = settings.certificate_arn
         return cloudfront.Distribution(
             self,
             "Distribution",
             comment=f"Syncline {settings.deployment}",
             default_behavior=self._behaviour(self.http_api, cloudfront.AllowedMethods.ALLOW_ALL),
-            additional_behaviors={
-                "/api/sync": socket,
-                "/api/*/sync": socket,
-                "/api/import/upload_part": part,
-            },
+            additional_behaviors={"/api/sync": socket, "/api/*/sync": socket},
             domain_names=[settings.domain_name] if settings.domain_name else None,
             certificate=acm.Certificate.from_certificate_arn(self, "Certificate", certificate)
             if certificate

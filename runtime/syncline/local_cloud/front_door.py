@@ -5,6 +5,7 @@ which on AWS lies on the WebSocket API's own host. No deployment has paths of th
 """
 
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
@@ -12,9 +13,9 @@ from aiohttp import web
 from syncline.local_cloud.connections_endpoint import ConnectionsEndpoint, connection_of
 from syncline.local_cloud.disorder import Disorder
 from syncline.local_cloud.distribution import (
+    SOCKET_PATHS,
     Answer,
     Distribution,
-    EdgeFunction,
     viewer_request,
 )
 from syncline.local_cloud.gateway_limits import GatewayLimits, Throttle
@@ -32,7 +33,8 @@ STOPPING_SECONDS_MAX: Final = 5.0
 class FrontDoor:
     """Serves one deployment as its template describes it.
 
-    `viewer_function`: without it, sockets' paths are CloudFront's patterns all the same.
+    `viewer_function` is the code of the CloudFront function, `socket_paths` are the path
+    patterns of the behaviours that have it.
 
     Raises:
         ValueError: an integration is of a kind that is not known here.
@@ -45,18 +47,18 @@ class FrontDoor:
         socket_api: SocketApi,
         http_api: HttpApi,
         functions: Functions,
-        viewer_function: EdgeFunction | None,
+        viewer_function: str | None,
         services: ServiceAccess,
         limits: GatewayLimits | None = None,
         disorder: Disorder | None = None,
+        socket_paths: Sequence[str] = SOCKET_PATHS,
     ) -> None:
         limits = limits or GatewayLimits()
         throttle = Throttle(limits.requests_per_second, limits.requests_burst, time.monotonic)
         self._stage = socket_api.stage
         self._lane = ServiceIntegration(socket_api.routes[DEFAULT], services)
-        edge = viewer_function or EdgeFunction("")
-        self._viewer_function = ViewerFunction(edge.code) if edge.code else None
-        self._distribution = Distribution(edge.socket_paths, self._viewer_function, edge.http_paths)
+        self._viewer_function = None if viewer_function is None else ViewerFunction(viewer_function)
+        self._distribution = Distribution(socket_paths, self._viewer_function)
         self._sockets = SocketGateway(
             socket_api,
             functions,
@@ -138,14 +140,9 @@ class FrontDoor:
         if self._is_closed:
             return web.Response(status=503, text="Service Unavailable")
         asked = viewer_request(request)
-        leads_to_sockets = self._distribution.leads_to_sockets(path)
-        to_origin = await (
-            self._distribution.to_socket_origin(asked)
-            if leads_to_sockets
-            else self._distribution.to_http_origin(asked)
-        )
+        if not self._distribution.leads_to_sockets(path):
+            return await self._http.answer(request, asked)
+        to_origin = await self._distribution.to_socket_origin(asked)
         if isinstance(to_origin, Answer):
             return to_origin.response()
-        if leads_to_sockets:
-            return await self._sockets.connect(request, to_origin)
-        return await self._http.answer(request, to_origin)
+        return await self._sockets.connect(request, to_origin)
