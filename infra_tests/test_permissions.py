@@ -1,5 +1,7 @@
 """What each role may do: no more than its function needs, and nothing by a pattern unexplained."""
 
+import json
+
 import pytest
 
 from infra_tests.assembly import Assembly, Resource
@@ -104,6 +106,24 @@ def test_resources_by_pattern_are_those_that_have_a_reason(
         }
         network = INTERFACES if assembly is other and name in IN_NETWORK else set()
         assert found == PATTERNS[name] | TRACING | network
+
+
+def test_a_missing_object_is_missing_and_not_forbidden(assembly: Assembly):
+    listers = set()
+    for name in FUNCTIONS:
+        read = {
+            resource.removeprefix(f"{BUCKET}/")
+            for action, resource in assembly.allowed(name)
+            if action == "s3:GetObject" and resource.startswith(BUCKET)
+        }
+        listed: set[str] = set()
+        for statement in assembly.statements(f"Compute/{name.title()}/Role"):
+            if "s3:ListBucket" in statement.actions:
+                assert statement.resources == {BUCKET}
+                listed.update(json.loads(statement.conditions)["StringLike"]["s3:prefix"])
+        assert listed == read, name
+        listers |= {name} if listed else set()
+    assert listers == {"session", "http", "push"}
 
 
 def test_network_interfaces_are_made_in_the_deployment_s_region_only(other: Assembly):

@@ -15,7 +15,9 @@ PSEUDO = {"Region": REGION, "AccountId": ACCOUNT, "Partition": "aws"}
 def resolved(assembly: Assembly, stack: str, value: Any) -> Any:
     """A policy document with references as text, as CloudFormation would leave none."""
     match value:
-        case {"Statement": _} | {"Effect": _} | {"StringEquals": _} | {"kms:ViaService": _}:
+        case {"Statement": _} | {"Effect": _} | {"StringEquals": _} | {"StringLike": _}:
+            return {key: resolved(assembly, stack, each) for key, each in value.items()}
+        case {"kms:ViaService": _} | {"s3:prefix": _}:
             return {key: resolved(assembly, stack, each) for key, each in value.items()}
         case {"aws:RequestedRegion": _}:
             return {key: resolved(assembly, stack, each) for key, each in value.items()}

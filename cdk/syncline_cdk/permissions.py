@@ -38,7 +38,7 @@ _ENCRYPTING: Final = frozenset(("dynamodb", "s3", "secretsmanager", "sqs"))
 def statements_of(name: str, around: Surroundings) -> Sequence[iam.PolicyStatement]:
     """The policy of the function's role, without its log group and tracing."""
     own = _STATEMENTS[name](around)
-    return [*own, _key(around, own)]
+    return [*own, *_missing_objects(around, own), _key(around, own)]
 
 
 def _allow(sid: str, actions: Sequence[str], *resources: str) -> iam.PolicyStatement:
@@ -65,6 +65,28 @@ def _key(around: Surroundings, own: Sequence[iam.PolicyStatement]) -> iam.Policy
             }
         },
     )
+
+
+def _missing_objects(
+    around: Surroundings, own: Sequence[iam.PolicyStatement]
+) -> list[iam.PolicyStatement]:
+    """That a missing object is answered by 404: who may not list is told 403 whatever there is.
+
+    S3 asks for it with the whole key as the prefix (S3 API reference, GetObject, "Permissions").
+    """
+    bucket = around.data.bucket.bucket_arn
+    read = [
+        resource.removeprefix(f"{bucket}/")
+        for statement in own
+        if "s3:GetObject" in statement.actions
+        for resource in statement.resources
+        if resource.startswith(f"{bucket}/")
+    ]
+    if not read:
+        return []
+    statement = _allow("MissingObjects", ["s3:ListBucket"], bucket)
+    statement.add_conditions({"StringLike": {"s3:prefix": sorted(read)}})
+    return [statement]
 
 
 def _send(sid: str, *arns: str) -> iam.PolicyStatement:

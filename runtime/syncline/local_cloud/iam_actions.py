@@ -224,7 +224,9 @@ def _deleted_objects(call: Call, place: Place) -> list[Need]:
 
 
 def _bucket(call: Call, place: Place) -> list[Need]:
-    return [Need("s3:ListBucket", f"arn:{place.partition}:s3:::{_text(call, 'Bucket')}")]
+    prefix = call.parameters.get("Prefix")
+    context = {"s3:prefix": (prefix,)} if isinstance(prefix, str) else {}
+    return [Need("s3:ListBucket", f"arn:{place.partition}:s3:::{_text(call, 'Bucket')}", context)]
 
 
 # The database and secrets

@@ -20,7 +20,9 @@ from syncline.local_cloud.iam_actions import Call, Need, Place, needs_of
 OneOrMore: TypeAlias = str | bool | list[str]
 """IAM lets a list of one be written without the list."""
 
-CONTEXT_KEYS: Final = frozenset(("aws:requestedregion", "aws:securetransport", "kms:viaservice"))
+CONTEXT_KEYS: Final = frozenset(
+    ("aws:requestedregion", "aws:securetransport", "kms:viaservice", "s3:prefix")
+)
 """Condition keys that needs carry, in lower case: IAM does not tell cases apart in them."""
 
 

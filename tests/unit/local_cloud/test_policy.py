@@ -274,6 +274,16 @@ def test_conditions_decide_whether_a_statement_counts(
     assert allows(Need("x:Y", KEY, context), policy) is holds
 
 
+def test_a_listing_is_judged_by_its_prefix():
+    arn = "arn:aws:s3:::files"
+    policy = document(
+        Action="s3:ListBucket", Resource=arn, Condition={"StringLike": {"s3:prefix": ["a/*"]}}
+    )
+    for asked, holds in (({"Prefix": "a/b"}, True), ({"Prefix": "b/"}, False), ({}, False)):
+        (need,) = needs_of(call("s3", "ListObjectsV2", Bucket="files", **asked), PLAIN)
+        assert allows(need, policy) is holds
+
+
 def test_all_conditions_of_a_statement_must_hold():
     condition = {"StringEquals": {"kms:ViaService": "s3"}, "Bool": {"aws:SecureTransport": "true"}}
     policy = document(Condition=condition)
