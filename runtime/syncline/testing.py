@@ -165,6 +165,12 @@ class Deployment:
         await self._show(answer.ts)
         return _value(answer)
 
+    async def set_environment(self, **variables: str | None) -> None:
+        """Set environment variables, as functions read them in `ctx.env`; None removes one."""
+        await self._as(Caller(is_admin=True)).mutation(
+            "_system/environment:set", variables=variables
+        )
+
     async def _show(self, ts: int) -> None:
         """Wait until every subscription has its result at `ts`."""
         while self.engine.latest_ts() < ts:

@@ -241,11 +241,14 @@ class Mutations:
             case Done(ts):
                 assert run is not None
                 outcome, answer = run
-                self._report(job, outcome)
                 job.reply(
                     Answer(
                         ts, answer.value, answer.error_message, answer.error_data, answer.log_lines
                     )
+                )
+                # Once the response has left: printing takes as long as sending.
+                asyncio.get_running_loop().call_soon(
+                    self._report, job, outcome, self._clock.now_ns()
                 )
             case Duplicate():
                 job.reply(self._replayed(job, settled))
@@ -297,20 +300,20 @@ class Mutations:
         if isinstance(settled, Rerun):
             self._exhausted(job)
         elif isinstance(settled, Done):
-            self._report(job, outcome)
+            self._report(job, outcome, self._clock.now_ns())
             job.reply(Answer(settled.ts, None, answer.error_message, conflict=True))
         else:
             self._settled(job, None, settled)
 
-    def _report(self, job: _Job, outcome: FunctionOutcome) -> None:
+    def _report(self, job: _Job, outcome: FunctionOutcome, ended_ns: int) -> None:
         self._events.emit(
             LogEvent.of(
                 job.path,
                 "mutation",
                 job.request_id,
                 outcome,
-                duration_ns=self._clock.now_ns() - job.started_ns,
-                now_ns=self._clock.now_ns(),
+                duration_ns=ended_ns - job.started_ns,
+                now_ns=ended_ns,
                 retries=job.conflicts,
             )
         )

@@ -7,6 +7,7 @@ file, so that what a crash or a deletion leaves behind is found (docs/files.md).
 """
 
 import base64
+import math
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -82,7 +83,7 @@ class StorageReader:
                 )
             return public_address(url, found.file["key"])
         now = self._state.clock_ns("ctx.storage.get_url") / 1e9
-        expires = int(now + (FILE_URL_SECONDS_DEFAULT if seconds is None else seconds))
+        expires = math.ceil(now + (FILE_URL_SECONDS_DEFAULT if seconds is None else seconds))
         return private_address(url, found.storage["_id"], secret, expires)
 
     def get_metadata(self, storage_id: str, /) -> ContextCall[Document | None]:

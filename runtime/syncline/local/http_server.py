@@ -19,6 +19,8 @@ from syncline.local.http_api import answer
 from syncline.sync.client_kind import client_kind
 
 TICK_SECONDS = 1.0
+READ_BUFFER_BYTES = 2**13
+"""Of a body that is not read yet, before its client has to wait; ours: of a thousand uploads."""
 PROTOCOL_PING_SECONDS = 30.0
 """Seconds between WebSocket pings that find dead peers; ours, a quarter of the idle limit."""
 CLOSING_SECONDS_MAX = 5.0
@@ -92,7 +94,12 @@ def make_app(sessions: Sessions, api: HttpApi) -> web.Application:
     """The aiohttp application."""
     # The API itself limits and reads bodies, so that its answer has the documented form.
     app = web.Application(
-        client_max_size=0, handler_args={"auto_decompress": True, "logger": logger}
+        client_max_size=0,
+        handler_args={
+            "auto_decompress": True,
+            "logger": logger,
+            "read_bufsize": READ_BUFFER_BYTES,
+        },
     )
 
     async def connect(request: web.Request) -> web.StreamResponse:

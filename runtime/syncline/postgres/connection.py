@@ -149,12 +149,14 @@ class Connection:
         async with self._turn:
             try:
                 with losses():
-                    if self._connection is None:
-                        self._connection = await connect(self._conninfo)
-                    yield self._connection
+                    yield self._connection or await self._connect()
             except BaseException:
                 await self.close()
                 raise
+
+    async def _connect(self) -> AsyncConnection[TupleRow]:
+        connection = self._connection = await connect(self._conninfo)
+        return connection
 
     async def rows(
         self, statement: LiteralString, parameters: Sequence[Any] = ()
@@ -176,28 +178,43 @@ class Connection:
         For the one call that every mutation waits for: without a cursor's conversions it takes
         half as long (docs/performance.md).
         """
-        async with self.turn() as connection:
-            pgconn = connection.pgconn
-            if statement not in self._prepared:
-                name = b"syncline_%d" % len(self._prepared)
-                pgconn.send_prepare(name, statement)
-                self._answers.stop()
-                _require_ok(await connection.wait(generators.execute(pgconn)))
-                self._prepared[statement] = name
-            pgconn.send_query_prepared(
-                self._prepared[statement],
-                values,
-                param_formats=[Format.BINARY] * len(values),
-                result_format=Format.BINARY,
-            )
-            if pgconn.flush():
-                # More than the socket takes at once.
-                self._answers.stop()
-                answer = await connection.wait(generators.execute(pgconn))
-            else:
-                answer = await self._answer(connection)
-            result = _require_ok(answer)
-            return [result.get_value(0, at) for at in range(result.nfields)]
+        # As `turn` does, whose generator this call can't afford.
+        async with self._turn:
+            try:
+                connection = self._connection or await self._connect()
+                return await self._binary_row(connection, statement, values)
+            except BaseException:
+                await self.close()
+                with losses():
+                    raise
+
+    async def _binary_row(
+        self,
+        connection: AsyncConnection[TupleRow],
+        statement: bytes,
+        values: Sequence[bytes | None],
+    ) -> list[bytes | None]:
+        pgconn = connection.pgconn
+        if statement not in self._prepared:
+            name = b"syncline_%d" % len(self._prepared)
+            pgconn.send_prepare(name, statement)
+            self._answers.stop()
+            _require_ok(await connection.wait(generators.execute(pgconn)))
+            self._prepared[statement] = name
+        pgconn.send_query_prepared(
+            self._prepared[statement],
+            values,
+            param_formats=[Format.BINARY] * len(values),
+            result_format=Format.BINARY,
+        )
+        if pgconn.flush():
+            # More than the socket takes at once.
+            self._answers.stop()
+            answer = await connection.wait(generators.execute(pgconn))
+        else:
+            answer = await self._answer(connection)
+        result = _require_ok(answer)
+        return [result.get_value(0, at) for at in range(result.nfields)]
 
     async def _answer(self, connection: AsyncConnection[TupleRow]) -> list[PGresult]:
         try:

@@ -5,6 +5,9 @@ The head row is updated only if it is the one that the caller stands on; a state
 wait for its lock looks at the new row again (READ COMMITTED), so two callers can't both succeed.
 Whatever else could happen (another head, a known request, a pruned session, a clock too far ahead)
 moves no head and stores nothing, and `syncline.append` then says which it was.
+
+A single commit of a single change, all that one client alone gives rise to, has a statement of its
+own with plain parameters: a quarter less time than by an array of composites (0.08 ms).
 """
 
 import struct
@@ -15,9 +18,10 @@ from psycopg.errors import UniqueViolation
 
 from syncline.commit.record import CommitRequest, Position
 from syncline.postgres.connection import Connection
-from syncline.postgres.item_encoding import Settled, TypeIds, encode_items
+from syncline.postgres.item_encoding import Settled, TypeIds, bytea_array, encode_items
 
 _INT8 = struct.Struct(">q").pack
+_INT4 = struct.Struct(">i").pack
 
 _STATEMENT: Final = b"""
 WITH accepted AS MATERIALIZED (
@@ -50,6 +54,29 @@ WITH accepted AS MATERIALIZED (
 SELECT count(*) FROM moved
 """
 
+_ONE_CHANGE: Final = b"""
+WITH moved AS (
+    UPDATE syncline.head h SET ts = $1, nonce = $2
+    WHERE h.ts = $3 AND h.nonce = $4 AND $1 <= syncline.now_ns() + 1000000000
+    AND NOT EXISTS (SELECT FROM syncline.requests r WHERE r.session = $5 AND r.request = $6)
+    AND NOT EXISTS (
+        SELECT FROM syncline.session_floors f WHERE f.session = $5 AND $6 <= f.request)
+    RETURNING syncline.now_ns() AS now_ns
+), new_commits AS (
+    INSERT INTO syncline.commits (ts, nonce, previous_ts, session, request, size, call)
+    SELECT $1, $2, $3, $5, $6, $7::integer, $8::json FROM moved
+), new_changes AS (
+    INSERT INTO syncline.changes
+    SELECT $1, 1, $11::text, $12::bigint, $13::bigint, $14::json, $15::json, $16::bytea[],
+           $17::bytea[]
+    FROM moved
+), new_requests AS (
+    INSERT INTO syncline.requests (session, request, ts, recorded_ns, failed, identity, outcome)
+    SELECT $5, $6, $1, moved.now_ns, false, $9::text, $10::json FROM moved
+)
+SELECT count(*) FROM moved
+"""
+
 
 def newest_of(
     items: Sequence[tuple[CommitRequest, Settled]], standing_on: Position
@@ -74,15 +101,46 @@ async def append_on_head(
     newest: Position,
 ) -> bool:
     """Store the whole batch, durably, or nothing of it. Raises LogUnavailable."""
-    try:
-        row = await connection.binary_row(
+    request, settled = items[0]
+    if len(items) == 1 and len(request.changes) == 1:
+        statement, values = _ONE_CHANGE, _plain_values(request, settled, standing_on)
+    else:
+        statement, values = (
             _STATEMENT,
             (
                 encode_items(items, types, with_ranges=False),
                 *map(_INT8, (newest.ts, newest.nonce, standing_on.ts, standing_on.nonce)),
             ),
         )
+    try:
+        row = await connection.binary_row(statement, values)
     except UniqueViolation:
         # A failure recorded meanwhile by somebody else, which moves no head.
         return False
     return row[0] == _INT8(1)
+
+
+def _plain_values(
+    request: CommitRequest, settled: Settled, standing_on: Position
+) -> tuple[bytes | None, ...]:
+    """The parameters of `_ONE_CHANGE`."""
+    change = request.changes[0]
+    return (
+        _INT8(settled.ts),
+        _INT8(request.nonce),
+        _INT8(standing_on.ts),
+        _INT8(standing_on.nonce),
+        request.session.encode(),
+        _INT8(request.request),
+        _INT4(settled.size),
+        request.call,
+        request.identity.encode(),
+        request.outcome,
+        change.document_id.encode(),
+        _INT8(change.table),
+        _INT8(change.before_ts),
+        change.before,
+        change.after,
+        bytea_array(change.keys_before),
+        bytea_array(change.keys_after),
+    )

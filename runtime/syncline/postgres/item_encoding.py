@@ -50,15 +50,19 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
     staged_parts: int
 
 
-def _bytea_array(keys: Sequence[bytes]) -> bytes:
+def bytea_array(keys: Sequence[bytes]) -> bytes:
+    """Keys as the binary form of `bytea[]`."""
     if not keys:
-        body = b"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x11"
-    else:
-        parts = [_ARRAY.pack(1, 0, _BYTEA, len(keys), 1)]
-        for key in keys:
-            parts.append(_LENGTH.pack(len(key)))
-            parts.append(key)
-        body = b"".join(parts)
+        return b"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x11"
+    parts = [_ARRAY.pack(1, 0, _BYTEA, len(keys), 1)]
+    for key in keys:
+        parts.append(_LENGTH.pack(len(key)))
+        parts.append(key)
+    return b"".join(parts)
+
+
+def _bytea_array(keys: Sequence[bytes]) -> bytes:
+    body = bytea_array(keys)
     return _FIELD.pack(_BYTEA_ARRAY, len(body)) + body
 
 

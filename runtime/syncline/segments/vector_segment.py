@@ -8,6 +8,7 @@ them, candidates are judged by the exact score of search/vectors.py.
 
 from array import array
 from collections.abc import Collection, Iterable, Sequence
+from importlib.util import find_spec
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -21,6 +22,9 @@ _Numbers: TypeAlias = "npt.NDArray[np.float32]"
 
 GRAPH_STEP: Final = 64
 """Vectors added to the graph at once; ours: 10 ms."""
+
+_HAS_GRAPHS: Final = find_spec("usearch") is not None
+"""Lambdas do without (cdk/syncline_cdk/requirements.py): all searches are exact there."""
 
 _FIRST_ROWS: Final = 64
 _SPARE: Final = 4
@@ -92,7 +96,7 @@ class VectorSegment:
 
     def grow(self) -> bool:
         """Add some vectors to the graph, if there are enough to need one; False: nothing to do."""
-        if len(self._rows) <= self._exact_rows or not self._outside:
+        if len(self._rows) <= self._exact_rows or not self._outside or not _HAS_GRAPHS:
             return False
         if self._graph is None:
             from usearch.index import Index

@@ -61,7 +61,7 @@ TO_EXECUTOR = [
         "0" * 16,
         False,
     ),
-    Run(1, 2, "mutation", "a:b", b"[{}]", b"{}", True, 0, 0, 0, "j", "hash", "0" * 16),
+    Run(1, 2, "mutation", "a:b", b"[{}]", b"{}", True, 0, 0, 0, "j", "hash", "0" * 16, False),
     Pages(1, [Page((Row(b"k", 2**62, b"{}"),), done=False), Page((), done=True)]),
     Cancel(7),
 ]
