@@ -20,7 +20,7 @@ _DISORDER = re.compile(r"(\d+) messages reordered, (\d+) deliveries given out tw
 class CloudServer(DevServer):
     """A deployment of a folder of functions on the local cloud, in disorder."""
 
-    START_SECONDS_MAX = 120.0
+    START_SECONDS_MAX = 240.0
     EVENT_SECONDS_MAX = 150.0
     CLEAN_CLOSE_REASON = "closed with code 1012"
 

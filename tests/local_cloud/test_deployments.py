@@ -7,10 +7,13 @@ compared with the synthesised policies.
 import json
 import re
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
 from scripts.node_toolchain import install_packages, node_toolchain
 from syncline.errors import DeveloperError
@@ -22,6 +25,15 @@ from tests.local_cloud.cloud_thread import CloudThread
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
 
 CLIENTS = FUNCTIONS.parent
+
+CONNECT = {
+    "type": "Connect",
+    "sessionId": str(uuid.uuid4()),
+    "connectionCount": 0,
+    "lastCloseReason": "InitialConnect",
+    "clientTs": 0,
+}
+EARLY = {"type": "ModifyQuerySet", "baseVersion": 1, "newVersion": 2, "modifications": []}
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +133,23 @@ def _bucket(cloud: CloudThread) -> str:
     return next(each["Name"] for each in buckets if not each["Name"].startswith("cdk-"))
 
 
+def _listen(socket: ClientConnection) -> None:
+    while True:
+        socket.recv(timeout=CloudThread.EVENT_SECONDS_MAX)
+
+
 def test_sweeps_and_ticks_find_what_they_need(cloud: CloudThread):
-    with _npm(cloud, "is_pinged", "pinged") as client:
-        for _ in range(3):
-            cloud.run(cloud.cloud.invoke("sweeper", {}))
+    # The one waits for a Ping; the other has sent a message whose forerunner never comes.
+    with (
+        _npm(cloud, "is_pinged", "pinged") as client,
+        connect(cloud.url.replace("http", "ws") + "/api/1.48.0/sync") as early,
+    ):
+        for message in (CONNECT, EARLY):
+            early.send(json.dumps(message))
+        cloud.run(cloud.cloud.invoke("sweeper", {}))
         client.finish()
+        with pytest.raises(ConnectionClosed):
+            _listen(early)
 
 
 def test_the_view_equals_the_log_in_the_end(cloud: CloudThread):

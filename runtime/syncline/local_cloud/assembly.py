@@ -21,6 +21,9 @@ APP: Final = (sys.executable, "-m", "syncline_cdk.app")
 
 SYNTHESIS_SECONDS_MAX: Final = 300
 
+_IN_PLACE: Final = {"aws:cdk:disable-asset-staging": True}
+"""The CDK's context for assets that stay where they are instead of being copied."""
+
 _STACK: Final = "aws:cloudformation:stack"
 _ASSETS: Final = "cdk:asset-manifest"
 
@@ -100,7 +103,7 @@ def synthesise(
     Raises:
         DeveloperError: SynthesisFailed: the app ended with an error; its own words are in it.
     """
-    context = msgspec.json.encode({"syncline": dict(settings)}).decode()
+    context = msgspec.json.encode({"syncline": dict(settings), **_IN_PLACE}).decode()
     environment = {**os.environ, "CDK_OUTDIR": str(output), "CDK_CONTEXT_JSON": context}
     try:
         done = subprocess.run(
