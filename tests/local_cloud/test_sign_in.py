@@ -1,7 +1,7 @@
 """Signing in with the official clients: the same tests, on the stacks.
 
-Not in disorder: a mutation that overtakes the Authenticate before it runs for whoever was signed in
-till then, and no message of the protocol could tell (docs/auth.md, "On AWS").
+Not in disorder: a mutation that overtakes the Authenticate before it by more than a session waits
+runs for whoever was signed in till then, and no message of the protocol could tell (docs/auth.md).
 """
 
 import json

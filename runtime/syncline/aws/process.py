@@ -38,6 +38,10 @@ from syncline.sync.session import SessionLimits
 CONNECTION_LIFE_MS: Final = 115 * 60_000
 """API Gateway ends a connection after two hours; five minutes are left for an action to end."""
 
+SETTLING_MS: Final = 60
+"""Twice by what messages of one socket overtake each other in the local cloud; ours. What AWS does
+is settled by the smoke test (protocols.md rule 20)."""
+
 _T = TypeVar("_T")
 
 logger = logging.getLogger(__name__)
@@ -129,6 +133,7 @@ class Process:
                     frame_bytes=MESSAGE_BYTES_MAX,
                     idle_ms=None,
                     orders_requests=True,
+                    settling_ms=SETTLING_MS,
                     sends_pings=False,
                     life_ms=CONNECTION_LIFE_MS,
                 ),

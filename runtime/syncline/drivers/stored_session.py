@@ -186,6 +186,9 @@ class StoredSessions:
         if session.is_closed:
             self._forget(connection, handling)
             handling.interest, handling.ranges = 0, b""
+        if session.is_settling:
+            # Behind what is on its way: by then it is known whose the requests are.
+            await self._wakeups.wake(connection)
         return handling
 
     async def _step(self, handling: _Handling, event: Event) -> None:
@@ -196,6 +199,7 @@ class StoredSessions:
             case Tick():
                 await self._carry_out(handling, session.tick(self._now_ms()))
             case Refresh():
+                await self._carry_out(handling, session.settle(self._now_ms()))
                 await self._engine.committer.follow()
                 session.invalidated()
             case Left() | Opened():

@@ -21,7 +21,7 @@ from syncline.sync.messages import (
 )
 from syncline.sync.phases import Phase
 from syncline.sync.results import CallResult
-from syncline.sync.state import Identity
+from syncline.sync.state import Identity, SessionLimits, SessionState
 from syncline.sync.step import TRY_AGAIN, Step
 from syncline.sync.updates import component_message
 
@@ -57,6 +57,7 @@ def take_message(step: Step, message: ClientMessage, text: str) -> None:
 def _take_connect(step: Step, message: Connect) -> None:
     state = step.state
     state.session_id = message.session_id
+    state.connected_ms = state.now_ms
     state.connection_count = message.connection_count
     if message.max_observed_timestamp is not None:
         state.max_observed_ts = decode_observed_ts(message.max_observed_timestamp)
@@ -114,9 +115,16 @@ def _take_action(step: Step, message: Action) -> None:
     )
 
 
+def is_settling(state: SessionState, limits: SessionLimits) -> bool:
+    """Whether an Authenticate that was sent before the first requests may still be on its way."""
+    return state.identity_version == 0 and state.now_ms < state.connected_ms + limits.settling_ms
+
+
 def _is_ahead(step: Step, request_id: int) -> bool:
-    """Whether an earlier request is still to come."""
+    """Whether an earlier message is, or may be, still to come."""
     state = step.state
+    if is_settling(state, step.limits):
+        return True
     if not step.limits.orders_requests or state.connection_count > 0:
         return False
     return request_id > state.requests.seen_from_zero
@@ -224,8 +232,8 @@ def _next_held(step: Step) -> str | None:
         step.enter(Phase.REORDERING)
     if state.phase is Phase.REORDERING:
         return _take_missing(step)
-    if text := held.requests.pop(state.requests.seen_from_zero, None):
-        return text
+    if held.requests and not _is_ahead(step, first := min(held.requests)):
+        return held.requests.pop(first)
     return held.inbox.pop(0) if held.inbox else None
 
 

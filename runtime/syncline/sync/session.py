@@ -31,7 +31,7 @@ from syncline.sync.effects import (
     UpdatePlan,
     VerifyToken,
 )
-from syncline.sync.inbound import hold_message, take_held, take_message
+from syncline.sync.inbound import hold_message, is_settling, take_held, take_message
 from syncline.sync.messages import decode_message, read_text
 from syncline.sync.phases import HANDLING, Handling, Phase
 from syncline.sync.results import CallResult, QueryResult
@@ -133,8 +133,22 @@ class Session:
             and state.computing is None
             and state.unsent_transitions < self._limits.unsent_transitions
             and state.phase is not Phase.CLOSED
-            and not (self.may_repeat_answered and state.requests.mutations)
+            and not (state.connection_count > 0 and is_settling(state, self._limits))
+            and not (self.may_repeat_answered and (state.requests.mutations or state.held.requests))
         )
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether something waits for an Authenticate that it may have overtaken; see `settle`.
+
+        Requests do, and the first update of a client that comes back: it would be shown, for a
+        moment, what nobody in particular may see.
+        """
+        state = self._state
+        is_waiting = bool(state.held.requests) or (
+            state.connection_count > 0 and state.update_wanted
+        )
+        return is_waiting and is_settling(state, self._limits)
 
     @property
     def may_repeat_answered(self) -> bool:
@@ -170,6 +184,8 @@ class Session:
             times.append(state.last_heard_ms + limits.idle_ms)
         if state.held.since_ms is not None:
             times.append(state.held.since_ms + limits.held_ms)
+        if self.is_settling:
+            times.append(state.connected_ms + limits.settling_ms)
         if (end_ms := self._end_ms) is not None:
             times.append(max(end_ms, state.now_ms + 1) if state.requests.actions else end_ms)
         return min(times, default=None)
@@ -372,6 +388,16 @@ class Session:
             and now_ms - state.last_sent_ms >= state.client.ping_interval_ms
         ):
             step.send(Send((frames.PING,)))
+        return [*step.effects, *self.settle(now_ms)]
+
+    def settle(self, now_ms: int) -> list[Effect]:
+        """Take the requests that waited for an Authenticate, once none is to be expected."""
+        step = self._begin(now_ms)
+        if self._state.phase is Phase.CONNECTED and self._state.held.requests:
+            try:
+                take_held(step)
+            except ProtocolError as error:
+                step.fail(error.message)
         return step.effects
 
     def close(self, code: int, reason: str) -> list[Effect]:

@@ -31,6 +31,9 @@ class SessionLimits(msgspec.Struct, frozen=True):
     orders_requests: bool = False
     """The transport may swap messages: requests of a new session are taken in the order of their
     ids, which clients count up from 0. What a client repeats when it comes back has gaps."""
+    settling_ms: int = 0
+    """So long after Connect requests wait for an Authenticate that they may have overtaken, where
+    the transport may swap messages: they are meant for its identity."""
     held_ms: int = 10_000
     """So long an early message waits for an earlier one that is missing."""
     idle_ms: int | None = 120_000
@@ -80,6 +83,7 @@ class SessionState(msgspec.Struct):
     last_sent_ms: int
     now_ms: int
     opened_ms: int = 0
+    connected_ms: int = 0
     phase: Phase = Phase.AWAITING_CONNECT
 
     session_id: str = ""

@@ -18,7 +18,15 @@ from syncline.sync.session import (
     SessionLimits,
     VerifyToken,
 )
-from tests.unit.sync.conversation import SESSION_ID, START_MS, Conversation, add, frames_of, remove
+from tests.unit.sync.conversation import (
+    PYTHON,
+    SESSION_ID,
+    START_MS,
+    Conversation,
+    add,
+    frames_of,
+    remove,
+)
 
 ANN = b'{"subject":"ann"}'
 
@@ -442,6 +450,94 @@ def test_a_request_whose_predecessor_never_comes_ends_the_connection():
     conversation = Conversation(limits=SWAPPING)
     assert conversation.mutates(1) == []
     assert conversation.session.tick(START_MS + 10_000) == [Close(1011, "EarlierMessageMissing")]
+
+
+SETTLING = SessionLimits(orders_requests=True, settling_ms=60)
+
+
+def reconnected() -> Conversation:
+    conversation = Conversation(limits=SETTLING, connect=False)
+    conversation.connects(connectionCount=1)
+    return conversation
+
+
+def test_a_request_that_overtakes_the_authenticate_of_its_connection_waits_for_it():
+    conversation = reconnected()
+    assert ran(conversation.mutates(8)) == ran(conversation.acts(7)) == []
+    assert conversation.session.is_settling
+    conversation.modifies(0)
+    (verify,) = conversation.signs_in(0)
+    assert isinstance(verify, VerifyToken)
+    effects = conversation.session.authenticated(0, ANN, START_MS)
+    assert ran(effects) == [7, 8]
+    assert {each.identity for each in effects} == {ANN}
+    assert not conversation.session.is_settling
+
+
+@pytest.mark.parametrize("wait", ["tick", "settle"])
+def test_a_request_of_a_client_without_a_token_waits_for_the_end_of_the_time(wait: str):
+    conversation = reconnected()
+    assert ran(conversation.mutates(9)) == ran(conversation.mutates(8)) == []
+    assert conversation.session.next_tick_ms == START_MS + 60
+    pass_time = getattr(conversation.session, wait)
+    assert pass_time(START_MS + 59) == []
+    assert ran(pass_time(START_MS + 60)) == [8]
+    assert ran(conversation.finished(8, 1)) == [9]
+    conversation.now_ms += 60
+    assert ran(conversation.acts(10)) == [10]
+
+
+def test_a_returning_client_is_shown_nothing_before_it_may_be_known_who_it_is():
+    conversation = reconnected()
+    conversation.modifies(0, add(0))
+    assert not conversation.session.wants_update
+    assert conversation.session.is_settling
+    assert conversation.session.next_tick_ms == START_MS + 60
+    conversation.session.settle(START_MS + 60)
+    assert conversation.session.wants_update
+    assert not conversation.session.is_settling
+
+
+def test_a_returning_client_is_shown_its_queries_as_soon_as_it_is_known():
+    conversation = reconnected()
+    conversation.modifies(0, add(0))
+    conversation.signs_in(0)
+    conversation.session.authenticated(0, ANN, START_MS)
+    assert conversation.session.wants_update
+
+
+def test_a_new_client_is_shown_its_queries_at_once():
+    conversation = Conversation(limits=SETTLING)
+    conversation.modifies(0, add(0))
+    assert conversation.session.wants_update
+
+
+def test_what_waited_is_taken_with_the_first_message_after_the_time():
+    conversation = reconnected()
+    assert ran(conversation.acts(7)) == []
+    conversation.now_ms += 61
+    assert ran(conversation.acts(9)) == [9, 7]
+
+
+def test_a_new_session_keeps_the_order_of_its_ids_after_the_time():
+    conversation = Conversation(limits=SETTLING)
+    assert conversation.acts(1) == []
+    assert conversation.session.settle(START_MS + 60) == []
+    conversation.now_ms += 60
+    assert ran(conversation.acts(0)) == [0, 1]
+
+
+def test_a_returning_client_that_breaks_on_late_answers_is_shown_nothing_while_its_requests_wait():
+    conversation = Conversation(PYTHON, limits=SETTLING, connect=False)
+    conversation.connects(connectionCount=1, maxObservedTimestamp="ZAAAAAAAAAA=")
+    conversation.modifies(0, add(0))
+    conversation.mutates(7)
+    assert not conversation.session.wants_update
+    conversation.now_ms += 60
+    assert ran(conversation.session.settle(conversation.now_ms)) == [7]
+    assert not conversation.session.wants_update
+    conversation.finished(7, 200)
+    assert conversation.session.wants_update
 
 
 def test_what_a_client_repeats_after_a_reconnect_has_gaps():
