@@ -38,6 +38,23 @@ class ActionCall(msgspec.Struct, frozen=True, gc=False):
     """Then it is cancelled, and has failed."""
     depth: int = 0
     """How many actions are waiting for this one."""
+    site: "SiteRequest | None" = None
+    """An HTTP request for the router to answer, instead of `path` and `arguments`."""
+
+
+class SiteRequest(msgspec.Struct, frozen=True, gc=False):
+    """An HTTP request to the site of a deployment (convex-protocol.md 5)."""
+
+    method: str
+    path: str
+    """Percent-decoded, from the first "/", without a prefix under which the site may lie."""
+    query: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+    """Names in lower case, repeated ones one by one."""
+    body: bytes
+    scheme: str = "http"
+    client: str | None = None
+    """The address that the request came from."""
 
 
 class ActionOutcome(msgspec.Struct, frozen=True, gc=False):
@@ -69,7 +86,17 @@ class SearchVectors(msgspec.Struct, frozen=True, gc=False, tag="vectors"):
     """JSON: an object, the arguments of `_system/vectors:nearest`."""
 
 
-ActionRequest: TypeAlias = RunFunction | ReadEnvironment | SearchVectors
+class Respond(msgspec.Struct, frozen=True, gc=False, tag="respond"):
+    """A piece of the answer to a SiteRequest. The reply is whether the client is still there."""
+
+    status: int
+    """Of the first piece; 0 in later ones."""
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    is_last: bool
+
+
+ActionRequest: TypeAlias = RunFunction | ReadEnvironment | SearchVectors | Respond
 
 
 class ActionReply(msgspec.Struct, frozen=True, gc=False):

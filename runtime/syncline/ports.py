@@ -462,6 +462,8 @@ class BundleSpec:
     schema: JsonValue
     auth: tuple[ProviderSpec, ...] = ()
     """From `auth_config.py`."""
+    http: tuple[Mapping[str, str], ...] = ()
+    """`method` and `path` of every route of `http.py`."""
 
 
 class FunctionRunner(Protocol):

@@ -7,14 +7,18 @@ async with Deployment("functions") as app:
 
 import asyncio
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import unquote
 
+import orjson
+
+from syncline.action_ports import SiteRequest
 from syncline.drivers.action_tasks import ActionTasks
 from syncline.drivers.answers import Answer, Caller
 from syncline.drivers.authentication import identity_attributes
@@ -35,7 +39,7 @@ from syncline.values.value import Value, normalize
 if TYPE_CHECKING:
     from syncline.sync.session import QueryResult
 
-__all__ = ["CallFailedError", "Deployment", "ManualClock", "Subscription"]
+__all__ = ["CallFailedError", "Deployment", "ManualClock", "SiteResponse", "Subscription"]
 
 
 class ManualClock:
@@ -79,6 +83,42 @@ class Subscription:
     def current(self) -> Value:
         """The newest result."""
         return self.results[-1]
+
+
+class SiteResponse:
+    """What an HTTP action has answered."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: list[tuple[str, str]] = []
+        self.body = b""
+        self.pieces: list[bytes] = []
+        """The body in the pieces in which it was sent."""
+        self.is_aborted = False
+        """The answer broke off."""
+
+    async def respond(
+        self, status: int, headers: list[tuple[bytes, bytes]], body: bytes, *, last: bool
+    ) -> bool:
+        """Take a piece (drivers.actions.Responder)."""
+        if not self.status:
+            self.status = status
+            self.headers = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in headers]
+        self.body += body
+        self.pieces.append(body)
+        return True
+
+    def abort(self) -> None:
+        """Part of the same."""
+        self.is_aborted = True
+
+    def header(self, name: str) -> str | None:
+        """The first header of that name, in any case."""
+        return next((v for k, v in self.headers if k.lower() == name.lower()), None)
+
+    def json(self) -> Any:
+        """The body, parsed."""
+        return orjson.loads(self.body)
 
 
 class Deployment:
@@ -164,6 +204,29 @@ class Deployment:
         answer = await self.engine.action(_path(path), _encode(arguments), self._caller)
         await self._show(answer.ts)
         return _value(answer)
+
+    async def fetch(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> "SiteResponse":
+        """The whole answer of an HTTP action; `path` may have a query behind "?"."""
+        plain, _, query = path.partition("?")
+        sent = {"host": "site.invalid", **(headers or {})}
+        response = SiteResponse()
+        request = SiteRequest(
+            method=method,
+            path=unquote(plain),
+            query=query.encode(),
+            headers=tuple((k.lower().encode(), v.encode()) for k, v in sent.items()),
+            body=body,
+        )
+        await self.engine.serve(request, Caller(self._caller.identity), response)
+        await self._show(self.engine.durable_ts())
+        return response
 
     async def set_environment(self, **variables: str | None) -> None:
         """Set environment variables, as functions read them in `ctx.env`; None removes one."""

@@ -32,6 +32,7 @@ STOP_SECONDS_MAX = 20.0
 _PUSH_FAILED = re.compile(r"Push failed")
 _READY = re.compile(r"Functions ready")
 _URL = re.compile(r"running at (http://\S+)")
+_SITE = re.compile(r"Site: (http://\S+)")
 _ADMIN_KEY = re.compile(r"Admin key: (\S+)")
 
 
@@ -62,6 +63,8 @@ class DevServer:
         self.data = project / ".syncline"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.site = ""
+        """Where HTTP actions are."""
         self.admin_key = ""
         self._process: subprocess.Popen[str] | None = None
         self._lines: list[str] = []
@@ -128,6 +131,8 @@ class DevServer:
         assert key, f"no admin key in the log:\n{said}"
         assert url.group(1) == self.url
         self.admin_key = key.group(1)
+        site = _SITE.search(said)
+        self.site = site.group(1) if site else f"{self.url}/http"
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None

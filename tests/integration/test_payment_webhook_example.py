@@ -49,10 +49,13 @@ def test_a_signed_payment_reaches_whoever_waits_for_it():
     async def script(app: Deployment) -> None:
         async with app.subscribe("payments:of_order", order="order-7") as payments:
             signature = SIGN(message(), SECRET, START)
-            answer = await app.as_anonymous().action(
-                "payments:receive", payload=message(), signature=signature
+            answer = await app.as_anonymous().fetch(
+                "POST",
+                "/webhooks/payments",
+                body=message().encode(),
+                headers={"Payment-Signature": signature},
             )
-            assert answer == "stored"
+            assert (answer.status, answer.body) == (200, b"stored")
         assert [payment["amount"] for payment in payments.current] == [49.5]
 
     played(script)
@@ -98,6 +101,13 @@ def test_whatever_the_provider_did_not_sign_just_now_is_refused(payload: str, si
         with pytest.raises(ApplicationError) as caught:
             await app.action("payments:receive", payload=payload, signature=signature)
         assert caught.value.data == {"code": "bad signature"}
+        answer = await app.fetch(
+            "POST",
+            "/webhooks/payments",
+            body=payload.encode(),
+            headers={"Payment-Signature": signature},
+        )
+        assert (answer.status, answer.body) == (400, b"bad signature")
         assert await app.query("payments:of_order", order="order-7") == []
 
     played(script)

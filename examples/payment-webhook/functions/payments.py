@@ -7,7 +7,7 @@ from syncline import (
     ApplicationError,
     MutationCtx,
     QueryCtx,
-    action,
+    internal_action,
     internal_mutation,
     query,
 )
@@ -25,7 +25,7 @@ async def of_order(ctx: QueryCtx, order: str) -> list[dict]:
     )
 
 
-@action
+@internal_action
 async def receive(ctx: ActionCtx, payload: str, signature: str) -> str:
     """Take in one message of the provider: its body as it came, and its signature header."""
     try:

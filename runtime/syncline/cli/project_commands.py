@@ -56,6 +56,10 @@ def init(
 def dev(
     functions: FunctionsOption = DEFAULT_FUNCTIONS,
     port: Annotated[int, typer.Option(min=1, max=65_535, help="The port on 127.0.0.1.")] = 3210,
+    site_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65_535, help="The port of HTTP actions; otherwise the next one."),
+    ] = None,
     data: DataOption = DEFAULT_DATA,
     watch: Annotated[bool, typer.Option(help="Push again after every save.")] = True,
     cloud: Annotated[
@@ -77,7 +81,9 @@ def dev(
         raise typer.Exit(_run_cloud(functions, port, data, watch=watch, disorder=disorder))
     from syncline.local.dev_server import DevOptions, run_dev_server
 
-    options = DevOptions(functions=functions, data=data, port=port, watch=watch)
+    options = DevOptions(
+        functions=functions, data=data, port=port, site_port=site_port, watch=watch
+    )
     raise typer.Exit(run_dev_server(options))
 
 

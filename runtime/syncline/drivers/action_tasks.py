@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from syncline.action_ports import ActionBackend, ActionCall, ActionOutcome, ReadEnvironment
+from syncline.drivers.http_serving import serve
 from syncline.errors import UnavailableError
 from syncline.execution.action_context import ActionCtx, ActionRun, reply_value
 from syncline.execution.arguments import (
@@ -123,6 +124,9 @@ class ActionTasks:
     async def _perform(
         self, call: ActionCall, bundle: "LoadedBundle", backend: ActionBackend, log: LogLines
     ) -> bytes:
+        if call.site is not None:
+            await serve(bundle.http, call.site, await self._context(call, backend, log), backend)
+            return b"null"
         definition = require_callable(
             bundle.definitions.get(call.path),
             call.path,
@@ -139,20 +143,24 @@ class ActionTasks:
         def name_of(number: int) -> str | None:
             return call.tables.get(number) or _SYSTEM_NAMES.get(number)
 
-        # Before anything of the action happens: local/action_pool.py relies on it.
-        variables = await _environment(backend)
+        ctx = await self._context(call, backend, log)
         arguments = decode_arguments(call.path, call.arguments)
         check_arguments(definition, arguments, name_of)
+        returned = await definition.handler(ctx, **definition.bind(arguments))
+        return encode_result(call.path, checked_result(definition, returned, name_of))
+
+    async def _context(self, call: ActionCall, backend: ActionBackend, log: LogLines) -> ActionCtx:
+        """Made before anything of the action happens, which local/action_pool.py relies on."""
+        variables = reply_value(await backend.ask(ReadEnvironment()))
         run = ActionRun(
             backend,
             identity=call.identity,
-            environment=variables,
+            environment=msgspec.convert(variables, dict[str, str]),
             log=log,
             clock=self._clock,
             random=Random(self._entropy.bits(128)),  # noqa: S311 - its users are told
         )
-        returned = await definition.handler(ActionCtx(run), **definition.bind(arguments))
-        return encode_result(call.path, checked_result(definition, returned, name_of))
+        return ActionCtx(run)
 
     async def close(self) -> None:
         """Cancel what still runs and forget the bundles."""
@@ -169,10 +177,6 @@ def _context(log: LogLines, owned: set["asyncio.Task[Any]"]) -> Context:
     context.run(ACTION_LOG.set, log)
     context.run(_OWNED.set, owned)
     return context
-
-
-async def _environment(backend: ActionBackend) -> Mapping[str, str]:
-    return msgspec.convert(reply_value(await backend.ask(ReadEnvironment())), dict[str, str])
 
 
 async def _cancel(work: "asyncio.Task[ActionOutcome]") -> None:

@@ -19,8 +19,10 @@ from syncline.action_ports import (
     ActionRequest,
     ActionRunner,
     ReadEnvironment,
+    Respond,
     RunFunction,
     SearchVectors,
+    SiteRequest,
 )
 from syncline.drivers.answers import COULD_NOT_COMPLETE, Answer, Caller, client_message
 from syncline.drivers.bundle_loader import Bundles
@@ -57,6 +59,20 @@ class Functions(Protocol):
 
     async def mutation(self, path: str, arguments: bytes, caller: Caller = ...) -> Answer:
         """Run a mutation; the answer is durable."""
+        ...
+
+
+class Responder(Protocol):
+    """Where the answer to an HTTP request goes, piece by piece."""
+
+    async def respond(
+        self, status: int, headers: list[tuple[bytes, bytes]], body: bytes, *, last: bool
+    ) -> bool:
+        """Send the head with the first piece, then bodies. False: the client has gone."""
+        ...
+
+    def abort(self) -> None:
+        """Break off an answer that has begun."""
         ...
 
 
@@ -116,6 +132,36 @@ class Actions:
         Raises:
             UnavailableError: too many run already, or the deployment is going down.
         """
+        request_id = f"{self._entropy.bits(64):016x}"
+        backend = _Backend(self, caller, depth)
+        call = await self._call(path, arguments, caller, request_id, depth)
+        outcome = await self._run(call, backend)
+        lines = () if self._redact else outcome.log_lines
+        if outcome.error is None:
+            return Answer(backend.written, outcome.value, log_lines=lines)
+        message = client_message(outcome.error, request_id, redact=self._redact)
+        return Answer(backend.written, None, message, outcome.error.data, lines)
+
+    async def serve(self, request: SiteRequest, caller: Caller, responder: Responder) -> None:
+        """Answer an HTTP request by the deployed router (docs/http-actions.md).
+
+        Raises:
+            UnavailableError: too many actions run already, or the deployment is going down.
+        """
+        request_id = f"{self._entropy.bits(64):016x}"
+        backend = _Backend(self, caller, 0, responder)
+        call = await self._call("", b"", caller, request_id, 0)
+        outcome = await self._run(msgspec.structs.replace(call, site=request), backend)
+        if outcome.error is None:
+            return
+        if backend.has_responded:
+            # Its length or its end are missing: the client sees that it was cut off.
+            responder.abort()
+        else:
+            body = _site_error(outcome.error, request_id, redact=self._redact)
+            await responder.respond(500, [(b"content-type", b"application/json")], body, last=True)
+
+    async def _run(self, call: ActionCall, backend: "_Backend") -> ActionOutcome:
         if self._is_closing:
             raise UnavailableError("ShuttingDown", "The deployment is shutting down.")
         if self._running >= ACTIONS_MAX:
@@ -123,24 +169,14 @@ class Actions:
                 "TooManyConcurrentActions",
                 f"{ACTIONS_MAX} actions are running on this deployment: try again later.",
             )
+        started = self._clock.now_ns()
         self._running += 1
         try:
-            return await self._run(path, arguments, caller, depth)
+            outcome = await self._runner.run(call, backend)
         finally:
             self._running -= 1
-
-    async def _run(self, path: str, arguments: bytes, caller: Caller, depth: int) -> Answer:
-        started = self._clock.now_ns()
-        request_id = f"{self._entropy.bits(64):016x}"
-        backend = _Backend(self, caller, depth)
-        call = await self._call(path, arguments, caller, request_id, depth)
-        outcome = await self._runner.run(call, backend)
         self._report(call, outcome, started)
-        lines = () if self._redact else outcome.log_lines
-        if outcome.error is None:
-            return Answer(backend.written, outcome.value, log_lines=lines)
-        message = client_message(outcome.error, request_id, redact=self._redact)
-        return Answer(backend.written, None, message, outcome.error.data, lines)
+        return outcome
 
     async def _call(
         self, path: str, arguments: bytes, caller: Caller, request_id: str, depth: int
@@ -173,8 +209,8 @@ class Actions:
         now = self._clock.now_ns()
         self._events.emit(
             LogEvent(
-                path=call.path,
-                kind="action",
+                path=f"{call.site.method} {call.site.path}" if call.site else call.path,
+                kind="httpAction" if call.site else "action",
                 request_id=call.request_id,
                 duration_seconds=(now - started) / 1e9,
                 cached=False,
@@ -200,7 +236,11 @@ class Actions:
 class _Backend:
     """The deployment as one action sees it (action_ports.ActionBackend)."""
 
-    def __init__(self, actions: Actions, caller: Caller, depth: int) -> None:
+    def __init__(
+        self, actions: Actions, caller: Caller, depth: int, responder: Responder | None = None
+    ) -> None:
+        self._responder = responder
+        self.has_responded = False
         self._actions = actions
         self._caller = msgspec.structs.replace(caller, is_inner=True)
         self._depth = depth
@@ -219,6 +259,11 @@ class _Backend:
                 return _reply(
                     await self._actions.functions.query("_system/vectors:nearest", arguments, whole)
                 )
+            case Respond(status, headers, body, is_last):
+                assert self._responder is not None, "only requests are responded to"
+                self.has_responded = True
+                going = await self._responder.respond(status, headers, body, last=is_last)
+                return ActionReply(b"true" if going else b"false")
             case ReadEnvironment():
                 ts = self._actions.functions.latest_ts()
                 variables = await environment(self._actions.replica, ts)
@@ -246,6 +291,18 @@ class _Backend:
         if answer.value is not None:
             self.written = max(self.written, answer.ts)
         return answer
+
+
+def _site_error(error: FunctionError, request_id: str, *, redact: bool) -> bytes:
+    """The body of a 500 (convex-protocol.md 5)."""
+    head = f"[Request ID: {request_id}] Server Error"
+    content: dict[str, object] = {"code": head}
+    if not redact or error.is_server_made:
+        first, _, trace = error.message.partition("\n")
+        content = {"code": f"{head}: {first.removeprefix('Uncaught ')}", "trace": trace}
+    if error.data is not None:
+        content["data"] = orjson.Fragment(error.data)
+    return orjson.dumps(content)
 
 
 def _reply(answer: Answer) -> ActionReply:

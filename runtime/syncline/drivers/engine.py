@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from syncline.action_ports import ActionRunner
+from syncline.action_ports import ActionRunner, SiteRequest
 from syncline.commit.record import Commit, Position
 from syncline.commit.tail import Tail
-from syncline.drivers.actions import Actions
+from syncline.drivers.actions import Actions, Responder
 from syncline.drivers.answers import ANONYMOUS, Answer, Caller
 from syncline.drivers.bundle_loader import BundleLoader, Bundles
 from syncline.drivers.committer import Committer
@@ -240,10 +240,14 @@ class Engine:
 
     async def _warm_actions(self) -> None:
         """Have the deployed actions loaded before the first call; it says so if that fails."""
-        if self._actions is None or not any(f.kind == "action" for f in self.spec().functions):
+        if self._actions is None or not self._has_actions():
             return
         with suppress(SynclineError):
             await self._actions.load(self._deployed)
+
+    def _has_actions(self) -> bool:
+        spec = self.spec()
+        return bool(spec.http) or any(each.kind == "action" for each in spec.functions)
 
     async def _prune(self) -> None:
         """Let go of history and request records past their retention, a small step at a time."""
@@ -362,6 +366,12 @@ class Engine:
             asyncio.get_running_loop().call_soon(reply, answer)
         else:
             self._actions.start(path, arguments, caller, reply)
+
+    async def serve(self, request: SiteRequest, caller: Caller, responder: Responder) -> None:
+        """Answer an HTTP request by the deployed router. UnavailableError: as `action`."""
+        if self._actions is None:
+            raise UnavailableError("NoActions", NO_ACTIONS)
+        await self._actions.serve(request, caller, responder)
 
     async def push(self, source: Path) -> PushReport:
         """Deploy a functions folder; DeveloperError says what to mend, and nothing has changed."""

@@ -46,6 +46,7 @@ from syncline.ports import (
     Row,
     StoredRow,
 )
+from syncline.registration.loader import HTTP_MODULE
 from syncline.schema.catalog import Catalog, TableInfo
 from syncline.schema.conformance import document_failure
 from syncline.schema.definition import schema_from_json
@@ -285,6 +286,8 @@ class Pusher:
                 if function.path.rpartition(":")[0] == path
             ]
             fields: dict[str, Value] = {"path": path, "hash": module_hash, "functions": functions}
+            if path == HTTP_MODULE and spec.http:
+                fields["routes"] = [dict(route) for route in spec.http]
             if row is None:
                 writes.insert(MODULES, fields)
             else:

@@ -13,7 +13,7 @@ from syncline.drivers.log_events import LogEvent
 
 _BOLD, _DIM, _RED, _GREEN, _YELLOW, _BLUE = "1", "2", "31", "32", "33", "34"
 _LEVEL_STYLES = {"[DEBUG]": _DIM, "[INFO]": _BLUE, "[WARN]": _YELLOW, "[ERROR]": _RED}
-_LETTERS = {"query": "Q", "mutation": "M", "action": "A"}
+_LETTERS = {"query": "Q", "mutation": "M", "action": "A", "httpAction": "H"}
 
 
 class DevConsole:

@@ -24,6 +24,7 @@ from syncline.drivers.engine import Engine
 from syncline.drivers.file_storage import FileStorage
 from syncline.drivers.memory_interest import MemoryInterest
 from syncline.drivers.sessions import Sessions
+from syncline.drivers.site import SITE_PREFIX, Site
 from syncline.drivers.tokens import Tokens
 from syncline.errors import CallerError, UnavailableError
 from syncline.local import garbage
@@ -38,6 +39,7 @@ from syncline.local.http_api import make_http_api
 from syncline.local.http_server import make_app
 from syncline.local.memory_documents import MemoryDocuments
 from syncline.local.reload import push_and_report, watch
+from syncline.local.site_server import make_site_app
 from syncline.machine import SystemClock, SystemEntropy, WebKeySets
 from syncline.postgres.log import PostgresLog
 
@@ -52,6 +54,8 @@ class DevOptions:
     functions: Path
     data: Path
     port: int = 3210
+    site_port: int | None = None
+    """None: the one after `port`, if it is free."""
     watch: bool = True
     executors: int = 2
     shows_calls: bool = True
@@ -88,6 +92,7 @@ class DevServer:
         """Start, serve until stopped, stop; returns the exit code."""
         options = self._options
         self._listener = listen(options.port)
+        self._site_listener = listen_site(options)
         secret = deployment_secret(options.data)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -151,12 +156,18 @@ class DevServer:
         )
         api = make_http_api(engine, authenticator, options.data, self._entropy, storage)
         await api.start()
-        app = make_app(Sessions(engine, api.authenticator), api)
+        site = Site(engine, authenticator)
+        app = make_app(Sessions(engine, api.authenticator), api, site)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        site_runner = web.AppRunner(make_site_app(site), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
+        await site_runner.setup()
         try:
             await web.SockSite(runner, self._listener).start()
+            if self._site_listener is not None:
+                await web.SockSite(site_runner, self._site_listener).start()
             self._console.say(f"Syncline is running at {engine.url}", important=True)
+            self._console.say(f"Site: {self._site_url(engine)}")
             self._console.say(f"Admin key: {admin_key(engine.name, secret)}")
             engine.on_log(self._console.call)
             self._start(self._supervise(postgres))
@@ -173,8 +184,14 @@ class DevServer:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await runner.cleanup()
+            await site_runner.cleanup()
             await api.close()
             files.close()
+
+    def _site_url(self, engine: Engine) -> str:
+        if self._site_listener is None:
+            return f"{engine.url}{SITE_PREFIX}"
+        return f"http://{HOST}:{self._site_listener.getsockname()[1]}"
 
     def _left_to_later(self, error: UnavailableError) -> None:
         self._console.say(f"Files are removed later: {error.message}")
@@ -217,6 +234,16 @@ def listen(port: int) -> socket.socket:
             raise port_taken(port) from error
         raise
     return listener
+
+
+def listen_site(options: DevOptions) -> socket.socket | None:
+    """The site's listening socket; None: nobody asked for a port, and the next one is taken."""
+    if options.site_port is not None:
+        return listen(options.site_port)
+    try:
+        return listen(options.port + 1)
+    except (CallerError, OSError, OverflowError):
+        return None
 
 
 def port_taken(port: int) -> CallerError:

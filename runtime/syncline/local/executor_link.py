@@ -327,4 +327,5 @@ def _spec(data: dict[str, Any]) -> BundleSpec:
         modules=data["modules"],
         schema=data["schema"],
         auth=msgspec.convert(data["auth"], tuple[ProviderSpec, ...]),
+        http=tuple(data["http"]),
     )

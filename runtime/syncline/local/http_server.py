@@ -12,10 +12,12 @@ from aiohttp.http import HttpProcessingError
 from syncline.drivers.http_api import HttpApi
 from syncline.drivers.session_driver import SessionDriver
 from syncline.drivers.sessions import Sessions
+from syncline.drivers.site import Site, site_path
 from syncline.errors import CallerError
 from syncline.limits import CLIENT_MESSAGE_BYTES_MAX
 from syncline.local.connection import Outbox
 from syncline.local.http_api import answer
+from syncline.local.site_server import answer_site
 from syncline.sync.client_kind import client_kind
 
 TICK_SECONDS = 1.0
@@ -90,8 +92,8 @@ class Connection:
             self._transport.close()
 
 
-def make_app(sessions: Sessions, api: HttpApi) -> web.Application:
-    """The aiohttp application."""
+def make_app(sessions: Sessions, api: HttpApi, site: Site | None = None) -> web.Application:
+    """The aiohttp application; it serves the site under a prefix, too."""
     # The API itself limits and reads bodies, so that its answer has the documented form.
     app = web.Application(
         client_max_size=0,
@@ -139,6 +141,9 @@ def make_app(sessions: Sessions, api: HttpApi) -> web.Application:
         return socket
 
     async def call(request: web.Request) -> web.StreamResponse:
+        path = None if site is None else site_path(request.path)
+        if site is not None and path is not None:
+            return await answer_site(site, request, path)
         return await answer(api, request)
 
     app.router.add_get("/api/sync", connect)

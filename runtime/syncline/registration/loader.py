@@ -18,6 +18,7 @@ from syncline.execution.determinism import audit_guard
 from syncline.execution.determinism.call_state import MODULE_MARK, LoadingState
 from syncline.ports import BundleSpec, FunctionSpec, ProviderSpec
 from syncline.registration.auth_providers import provider_specs
+from syncline.registration.http_router import HttpRouter
 from syncline.registration.project import Project, read_project
 from syncline.registration.project_finder import FINDER
 from syncline.registration.registry import (
@@ -33,6 +34,7 @@ from syncline.schema.definition import Schema
 
 SCHEMA_MODULE = "schema"
 AUTH_MODULE = "auth_config"
+HTTP_MODULE = "http"
 
 
 def load_bundle(folder: Path, bundle: str) -> LoadedBundle:
@@ -59,6 +61,7 @@ def load_bundle(folder: Path, bundle: str) -> LoadedBundle:
         auth = _auth(namespaces)
         rules = _rules(namespaces, schema)
         modules = _hashes(project, namespaces)
+        http = _http(namespaces)
     except BaseException:
         FINDER.remove(package)
         raise
@@ -67,6 +70,7 @@ def load_bundle(folder: Path, bundle: str) -> LoadedBundle:
         modules=modules,
         schema=None if schema is None else schema.to_json(),
         auth=auth,
+        http=() if http is None else tuple(http.spec()),
     )
     return LoadedBundle(
         hash=bundle,
@@ -77,6 +81,7 @@ def load_bundle(folder: Path, bundle: str) -> LoadedBundle:
         package=package,
         namespaces=namespaces,
         rules=rules,
+        http=http,
     )
 
 
@@ -234,6 +239,21 @@ def _hashes(project: Project, namespaces: Mapping[str, ModuleType]) -> Mapping[s
 def _auth(namespaces: Mapping[str, ModuleType]) -> tuple[ProviderSpec, ...]:
     module = namespaces.get(AUTH_MODULE)
     return () if module is None else provider_specs(getattr(module, "providers", None))
+
+
+def _http(namespaces: Mapping[str, ModuleType]) -> HttpRouter | None:
+    module = namespaces.get(HTTP_MODULE)
+    if module is None:
+        return None
+    router = getattr(module, "http", None)
+    if isinstance(router, HttpRouter):
+        return router
+    if not any(isinstance(each, HttpRouter) for each in vars(module).values()):
+        return None
+    raise DeveloperError(
+        "NoRouter",
+        "http.py:1: its router has another name: write `http = HttpRouter()`.",
+    )
 
 
 def _spec(definition: FunctionDefinition) -> FunctionSpec:

@@ -16,6 +16,7 @@ from syncline.errors import DeveloperError
 
 if TYPE_CHECKING:
     from syncline.ports import BundleSpec
+    from syncline.registration.http_router import HttpRouter
     from syncline.registration.row_rules import TableRules
     from syncline.schema.definition import Schema
     from syncline.schema.validator_types import Validator
@@ -143,5 +144,7 @@ class LoadedBundle:
     """The name in `sys.modules` that the folder was imported under."""
     namespaces: Mapping[str, ModuleType]
     """The module objects by path, private modules included."""
+    http: "HttpRouter | None" = None
+    """From `http.py`."""
     rules: "Mapping[str, TableRules]" = field(default_factory=dict[str, "TableRules"])
     """Row rules by table."""

@@ -14,7 +14,12 @@ async def apiSpec(ctx: "QueryCtx") -> list[dict[str, Any]]:
     """Every function of the deployment, internal ones too, by module and name."""
     rows: list[dict[str, Any]] = await ctx.db.system.query("_modules").collect()
     functions = [each for row in rows for each in row["functions"]]
-    return [
+    routes = [
+        {"functionType": "HttpAction", "method": route["method"], "path": route["path"]}
+        for row in rows
+        for route in row.get("routes", ())
+    ]
+    return routes + [
         {
             "identifier": parse(each["path"]).canonical,
             "functionType": each["kind"].capitalize(),
