@@ -34,15 +34,17 @@ PATTERNS = {
     "connection": set(),
     "session": {
         ("s3:GetObject", f"{BUCKET}/bundles/*"),
+        ("s3:GetObject", f"{BUCKET}/search/*"),
         _connections("DELETE"),
         _connections("POST"),
     },
-    "follower": set(),
+    "follower": {(f"s3:{operation}Object", f"{BUCKET}/search/*") for operation in ("Get", "Put")},
     "http": {
         (f"s3:{operation}Object", f"{BUCKET}/{prefix}/*")
         for operation in ("Get", "Put")
         for prefix in ("bundles", "imports", "exports")
     }
+    | {("s3:GetObject", f"{BUCKET}/search/*")}
     | {("s3:DeleteObject", f"{BUCKET}/{prefix}/*") for prefix in ("imports", "exports")},
     "sweeper": set(),
     "ticker": {_connections("POST")},
@@ -123,7 +125,7 @@ def test_a_missing_object_is_missing_and_not_forbidden(assembly: Assembly):
                 listed.update(json.loads(statement.conditions)["StringLike"]["s3:prefix"])
         assert listed == read, name
         listers |= {name} if listed else set()
-    assert listers == {"session", "http", "push"}
+    assert listers == {"session", "follower", "http", "push"}
 
 
 def test_network_interfaces_are_made_in_the_deployment_s_region_only(other: Assembly):

@@ -13,7 +13,7 @@ from typing import Final
 from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 
-from syncline.aws.settings import BUNDLE_PREFIX, EXPORT_PREFIX, IMPORT_PREFIX
+from syncline.aws.settings import BUNDLE_PREFIX, EXPORT_PREFIX, IMPORT_PREFIX, SEGMENT_PREFIX
 from syncline_cdk.address_stack import AddressStack
 from syncline_cdk.data_stack import DataStack
 from syncline_cdk.queues import Queues
@@ -121,6 +121,7 @@ def _executor(around: Surroundings) -> list[iam.PolicyStatement]:
     """Running functions: the view is read, the log written, the follower told."""
     return [
         _table("Documents", around.data.tables.documents.table_arn, *_READ_ITEMS),
+        _objects("Segments", around, [SEGMENT_PREFIX], "GetObject"),
         *_committer(around),
         *around.data.database.statements(),
     ]
@@ -177,6 +178,7 @@ def _follower(around: Surroundings) -> list[iam.PolicyStatement]:
         _marker(around),
         *around.data.database.statements(),
         _consume(around.queues.follower.queue_arn),
+        _objects("Segments", around, [SEGMENT_PREFIX], "GetObject", "PutObject"),
     ]
 
 

@@ -24,10 +24,13 @@ from syncline.aws.dynamo_sessions import DynamoSessions
 from syncline.aws.file_bucket import FileBucket
 from syncline.aws.gateway import ApiGateway
 from syncline.aws.queues import FollowerQueue, SessionQueue, TickQueue
+from syncline.aws.segment_bucket import SegmentBucket
 from syncline.aws.settings import DataApiDatabase, Settings
 from syncline.drivers.follower import Follower
 from syncline.drivers.marked_log import MarkedLog
 from syncline.drivers.matcher import Matcher
+from syncline.drivers.removed_files import RemovedFiles
+from syncline.drivers.segment_keeper import SegmentKeeper
 from syncline.drivers.upkeep import Upkeep
 from syncline.errors import DeveloperError
 from syncline.machine import SystemClock
@@ -146,11 +149,25 @@ class Deployed:
         return FileBucket(clients.s3(), self.settings.bucket)
 
     @cached_property
+    def segments(self) -> SegmentBucket:
+        """Search indexes to begin with."""
+        return SegmentBucket(clients.s3(), self.settings.bucket)
+
+    @cached_property
+    def segment_keeper(self) -> SegmentKeeper:
+        """The follower's work on them."""
+        return SegmentKeeper(self.log, self.documents, self.segments)
+
+    @cached_property
     def upkeep(self) -> Upkeep:
         """The follower's work."""
         return Upkeep(
             self.log,
-            follower=Follower(self.log, self.documents),
+            follower=Follower(
+                self.log,
+                self.documents,
+                applied=RemovedFiles(lambda: self.files, self.clock).applied,
+            ),
             matcher=Matcher(
                 self.log,
                 interest=self.interest,

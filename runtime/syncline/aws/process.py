@@ -105,6 +105,7 @@ class Process:
                 interest=MemoryInterest(),
                 runner=self._make_runner(),
                 bundles=deployed.bundles,
+                segments=deployed.segments,
                 clock=deployed.clock,
                 entropy=self.entropy,
                 redact=settings.redact,

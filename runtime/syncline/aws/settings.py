@@ -40,6 +40,7 @@ BUNDLE_PREFIX: Final = "bundles/"
 IMPORT_PREFIX: Final = "imports/"
 EXPORT_PREFIX: Final = "exports/"
 PUBLIC_FILE_PREFIX: Final = "api/storage/"
+SEGMENT_PREFIX: Final = "search/"
 PRIVATE_FILE_PREFIX: Final = "private/"
 """Key prefixes in the bucket: functions by their hash, uploads of `syncline import`, exports, and
 files: those that CloudFront serves, under the path of their URLs, and those that it does not."""

@@ -43,6 +43,7 @@ from syncline.ports import (
     InterestStore,
     Log,
     ProviderSpec,
+    SegmentStore,
 )
 from syncline.ports import Documents as DocumentsPort
 
@@ -80,6 +81,7 @@ class Engine:
         bundles: Bundles,
         clock: Clock,
         entropy: Entropy,
+        segments: SegmentStore | None = None,
         redact: bool = False,
         url: str = "http://127.0.0.1:3210",
     ) -> None:
@@ -89,6 +91,8 @@ class Engine:
 
         `pipelining`: build on commits that are not durable yet, which pays for a process that
         commits much (protocols.md rule 6); otherwise the database validates every commit.
+
+        `segments`: search indexes that others have built, to begin with.
         """
         self.name = name
         self.redact = redact
@@ -100,6 +104,7 @@ class Engine:
         self._others_apply = others_apply
         self._pipelining = pipelining
         self._interest = interest
+        self._segments = segments
         self._runner = BundleLoader(runner, bundles)
         self._action_runner = actions
         self._bundles = bundles
@@ -115,7 +120,7 @@ class Engine:
         self.replica = Replica(self._documents, Tail(), Position(0, 0))
         if self._others_apply:
             self.replica.source = self
-        self._searches = Searches(self.replica)
+        self._searches = Searches(self.replica, self._segments, self._log)
         self.replica.serve_searches(self._searches)
         await self._reload()
         self.committer = Committer(
@@ -159,7 +164,9 @@ class Engine:
         )
         await self._runner.spec_of(self._deployed)
         self._run(self.committer.run())
-        self._run(self._warm_searches())
+        if not self._others_apply:
+            # Others begin with stored segments, when somebody searches.
+            self._run(self._warm_searches())
         self._run(self._keep_house())
         self._run(self._warm_actions())
 

@@ -7,15 +7,16 @@ So its result is exact at any snapshot that the tail reaches, however far the se
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from syncline.commit.record import Commit
+from syncline.commit.record import Commit, Position, Reset
 from syncline.drivers.replica import Replica
 from syncline.errors import UnavailableError
 from syncline.index.index_definition import BY_ID, index_id
 from syncline.index.key_encoding import prefix_successor
-from syncline.ports import RangeRead
+from syncline.limits import TAIL_REPLY_BYTES_MAX
+from syncline.ports import Log, RangeRead
 from syncline.values import wire_json
 from syncline.values.value import Value
 
@@ -63,6 +64,8 @@ class SearchView(Generic[_Entry]):
         self._analysed: dict[tuple[str, int], _Entry | None] = {}
         self.watermark = 0
         """The segment holds every document as it was then."""
+        self.taken = 0
+        """Changes taken up since the segment was built or stored."""
 
     @property
     def is_lost(self) -> bool:
@@ -96,6 +99,29 @@ class SearchView(Generic[_Entry]):
             await asyncio.sleep(0)
         self._segment.publish()
 
+    async def resume(self, position: Position, log: Log) -> bool:
+        """Go on from a segment stored at a commit.
+
+        False: the log does not have that commit any more, or this process has not heard of it.
+        """
+        durable = self._replica.durable
+        while position != durable:
+            # Also where the tail would do: whether the commit is still in the log only it can tell.
+            reply = await log.tail(position, bytes_max=TAIL_REPLY_BYTES_MAX)
+            if isinstance(reply, Reset) or position.ts > durable.ts:
+                return False
+            commits = [commit for commit in reply.commits if commit.ts <= durable.ts]
+            if not commits:
+                break
+            changes = [change for commit in commits for change in commit.changes]
+            self._take(
+                {each.document_id: each.after for each in changes if each.table == self._table}
+            )
+            position = Position(commits[-1].ts, commits[-1].nonce)
+        self.watermark = durable.ts
+        self._segment.publish()
+        return not self.is_lost
+
     async def advance(self) -> None:
         """Take up every durable commit, a bounded number between two turns of the event loop."""
         while not self.is_lost and self.watermark < self._replica.durable.ts:
@@ -120,13 +146,17 @@ class SearchView(Generic[_Entry]):
         if self.is_lost:
             raise UnavailableError("SearchInterrupted", "The log was loaded again; search again.")
         changed = self.changed(up_to)
+        self._take(changed)
+        self.watermark = up_to
+        return set(changed)
+
+    def _take(self, changed: Mapping[str, bytes | None]) -> None:
+        self.taken += len(changed)
         for document_id, document in changed.items():
             self._segment.remove(document_id)
             entry = self._entry_of(_decode(document)) if document is not None else None
             if entry is not None:
                 self._segment.put(document_id, entry)
-        self.watermark = up_to
-        return set(changed)
 
     def is_behind(self) -> bool:
         """Whether a `step` would make searches cheaper."""

@@ -17,7 +17,16 @@ from syncline.drivers.snapshot_reader import Snapshot
 from syncline.errors import UnavailableError
 from syncline.index.index_definition import BY_ID, index_id
 from syncline.index.key_encoding import encode_value
-from syncline.ports import Page, RangeRead, Row, TextRead, VectorRead
+from syncline.ports import (
+    Log,
+    Page,
+    RangeRead,
+    Row,
+    SegmentStore,
+    StoredSegment,
+    TextRead,
+    VectorRead,
+)
 from syncline.query.search_entries import text_entry, vector_entry
 from syncline.schema.catalog import IndexInfo, TextTarget, VectorTarget
 
@@ -26,14 +35,28 @@ if TYPE_CHECKING:
     from syncline.search.vectors import VectorEntry
 
 
+STORED_AFTER_CHANGES = 500
+"""Changes of documents after which a segment is stored anew: others take up as many in 20 ms."""
+
+
 class _TextIndex:
     """A search index: its segment, and the view that keeps it true."""
 
-    def __init__(self, replica: Replica, table: int, index: IndexInfo) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        table: int,
+        index: IndexInfo,
+        content: bytes | None = None,
+        *,
+        is_stored: bool,
+    ) -> None:
+        """`content`: of a stored segment. `is_stored`: this one may be."""
         # Loaded by deployments that search.
-        from syncline.segments.text_segment import TextSegment
+        from syncline.segments.text_segment import FORMAT, TextSegment
 
-        self.segment = TextSegment()
+        self.format = FORMAT
+        self.segment = TextSegment(content, is_stored=is_stored)
         self.view: SearchView[TextEntry] = SearchView(
             replica, table, self.segment, partial(text_entry, index)
         )
@@ -60,11 +83,24 @@ class _TextIndex:
 class _VectorIndex:
     """A vector index: its segment, and the view that keeps it true."""
 
-    def __init__(self, replica: Replica, table: int, index: IndexInfo) -> None:
-        from syncline.segments.vector_segment import VectorSegment
+    def __init__(
+        self,
+        replica: Replica,
+        table: int,
+        index: IndexInfo,
+        content: bytes | None = None,
+        *,
+        is_stored: bool,
+    ) -> None:
+        """As for texts."""
+        from syncline.segments.vector_segment import FORMAT, VectorSegment
 
+        del is_stored
         assert isinstance(index.target, VectorTarget)
+        self.format = FORMAT
         self.segment = VectorSegment(index.target.dimensions)
+        if content is not None:
+            self.segment.load(content)
         self.view: SearchView[VectorEntry] = SearchView(
             replica, table, self.segment, partial(vector_entry, index)
         )
@@ -94,8 +130,13 @@ class _VectorIndex:
 class Searches:
     """The search indexes of one process."""
 
-    def __init__(self, replica: Replica) -> None:
+    def __init__(
+        self, replica: Replica, store: SegmentStore | None = None, log: Log | None = None
+    ) -> None:
+        """`store`: of segments to begin with, brought up to date from `log`."""
         self._replica = replica
+        self._kept = (store, log) if store is not None and log is not None else None
+        self._names: dict[bytes, str] = {}
         self._building: dict[bytes, asyncio.Task[_TextIndex | _VectorIndex]] = {}
         self._built: dict[bytes, _TextIndex | _VectorIndex] = {}
 
@@ -151,10 +192,36 @@ class Searches:
     async def _build(self, wanted: bytes, ts: int) -> _TextIndex | _VectorIndex:
         table, index = self._definition(wanted, ts)
         kind = _TextIndex if isinstance(index.target, TextTarget) else _VectorIndex
-        built = kind(self._replica, table, index)
+        is_stored = self._kept is not None
+        built = kind(self._replica, table, index, is_stored=is_stored)
+        name = f"{wanted.hex()}-{built.format}"
+        self._names.pop(wanted, None)
+        if self._kept is not None:
+            store, log = self._kept
+            stored = await store.load(name)
+            if stored is not None:
+                resumed = kind(self._replica, table, index, stored.content, is_stored=True)
+                if await resumed.view.resume(stored.position, log):
+                    self._built[wanted], self._names[wanted] = resumed, name
+                    return resumed
         await built.view.build()
         self._built[wanted] = built
         return built
+
+    async def keep(self) -> None:
+        """Store what is new, or has changed much, for processes that begin to search."""
+        assert self._kept is not None, "there is a store"
+        store, _ = self._kept
+        await self.warm()
+        await self.advance()
+        for wanted, each in tuple(self._built.items()):
+            durable = self._replica.durable
+            is_due = wanted not in self._names or each.view.taken >= STORED_AFTER_CHANGES
+            if is_due and each.view.watermark == durable.ts and not each.view.is_lost:
+                name = f"{wanted.hex()}-{each.format}"
+                await store.save(name, StoredSegment(durable, each.segment.dump()))
+                self._names[wanted] = name
+                each.view.taken = 0
 
     def _definition(self, wanted: bytes, ts: int) -> tuple[int, IndexInfo]:
         number = int.from_bytes(wanted[:4])

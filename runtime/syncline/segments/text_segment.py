@@ -6,10 +6,16 @@ and the sums are small whole numbers, which tantivy's 32-bit floats hold exactly
 tantivy's own ranking, which depends on how documents are spread over segments, is left.
 """
 
+import io
+import shutil
+import zipfile
 from collections.abc import Collection, Sequence
 from hashlib import blake2b
+from importlib.metadata import version
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, Final
+from weakref import finalize
 
 import numpy as np
 import tantivy
@@ -17,6 +23,7 @@ from tantivy import Occur, Query
 
 from syncline.search.entries import TextEntry
 from syncline.search.scoring import BEGINNING_WEIGHT, LEVEL_MAX, WHOLE_TERM_WEIGHT, rank_key
+from syncline.search.tokenizers import TOKENIZERS_VERSION
 
 _WRITER_BYTES: Final = 15_000_000
 """Memory of a writer; tantivy's least."""
@@ -30,21 +37,28 @@ _TERMS_LISTED: Final = 256
 _MORE: Final = 8
 """How many times more hits are asked for when ties or hidden documents leave too few."""
 
+FORMAT: Final = f"text-1-{TOKENIZERS_VERSION}-{version('tantivy')}"
+"""What a dumped segment can be read by."""
+
 _SPECIAL: Final = frozenset(r"\.+*?()|[]{}^$#&-~\"@<>")
 
 
 class TextSegment:
     """Documents by id, as a searcher sees them since the last `publish`."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """In memory, or in a folder: a new one, or what was published there before."""
+    def __init__(self, content: bytes | None = None, *, is_stored: bool = False) -> None:
+        """`content`: what `dump` gave. `is_stored`: it shall be dumped, so it lies in files."""
+        self._folder = _folder(content) if is_stored else None
+        if self._folder is not None:
+            # Gone with this object: a view that is lost makes room for the one built anew.
+            finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         builder = tantivy.SchemaBuilder()
         builder.add_text_field("terms", tokenizer_name="whitespace", index_option="basic")
         builder.add_text_field("filters", tokenizer_name="raw", index_option="basic")
         builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
         builder.add_float_field("created", fast=True)
         self._schema = builder.build()
-        self._index = tantivy.Index(self._schema, path=str(folder) if folder else None)
+        self._index = tantivy.Index(self._schema, path=self._folder and str(self._folder))
         self._index.config_reader("manual")
         self._writer: Any = None
         self._searcher = self._index.searcher()
@@ -78,11 +92,18 @@ class TextSegment:
             self._writer = self._index.writer(heap_size=_WRITER_BYTES, num_threads=1)
         return self._writer
 
-    def close(self) -> None:
-        """Finish what is being written; a folder is then complete."""
+    def dump(self) -> bytes:
+        """What was published, as the files of the index in one zip."""
+        assert self._folder is not None, "made to be stored"
         if self._writer is not None:
             self._writer.wait_merging_threads()
             self._writer = None
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for file in sorted(self._folder.iterdir()):
+                if file.suffix != ".lock":
+                    archive.write(file, file.name)
+        return packed.getvalue()
 
     def best(
         self,
@@ -181,3 +202,12 @@ class TextSegment:
 def _filter(place: int, value: bytes) -> str:
     """A filter field's value as a term of fixed length; 128 bits, so different ones differ."""
     return f"{place:x}{blake2b(value, digest_size=16).hexdigest()}"
+
+
+def _folder(content: bytes | None) -> Path:
+    """A folder of this process's own, with the files of a dumped index."""
+    folder = Path(mkdtemp(prefix="syncline-search-"))
+    if content is not None:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            archive.extractall(folder)
+    return folder

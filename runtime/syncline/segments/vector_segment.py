@@ -6,11 +6,13 @@ graph names candidates, and rows that the graph does not hold yet are compared a
 them, candidates are judged by the exact score of search/vectors.py.
 """
 
+import sys
 from array import array
 from collections.abc import Collection, Iterable, Sequence
 from importlib.util import find_spec
 from typing import Any, Final, TypeAlias
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +21,9 @@ from syncline.search.vectors import UnitVector, VectorEntry, nearness_key, simil
 
 _Rows: TypeAlias = "npt.NDArray[np.int64]"
 _Numbers: TypeAlias = "npt.NDArray[np.float32]"
+
+FORMAT: Final = "vector-1"
+"""What a dumped segment can be read by."""
 
 GRAPH_STEP: Final = 64
 """Vectors added to the graph at once; ours: 10 ms."""
@@ -32,6 +37,12 @@ _SPARE: Final = 4
 _LEAST_CANDIDATES: Final = 512
 """As many always: vectors without any structure need them, and the others cost 1 ms more."""
 _ROUNDING: Final = 2.0**-23
+
+
+class _Dumped(msgspec.Struct, array_like=True):
+    ids: list[str]
+    entries: list[tuple[float, tuple[bytes, ...]]]
+    matrix: bytes
 
 
 class VectorSegment:
@@ -93,6 +104,27 @@ class VectorSegment:
 
     def publish(self) -> None:
         """Searches see at once what was put and removed."""
+
+    def dump(self) -> bytes:
+        """All documents, and the vectors as they lie in memory; not the graph."""
+        rows = sorted(self._rows.values())
+        return msgspec.msgpack.encode(
+            _Dumped(
+                [self._ids[row] or "" for row in rows],
+                [self._entries[row] for row in rows],
+                self._matrix[rows].astype("<f4").tobytes(),
+            )
+        )
+
+    def load(self, content: bytes) -> None:
+        """Put what `dump` gave into an empty segment."""
+        dumped = msgspec.msgpack.decode(content, type=_Dumped)
+        size = 4 * self._dimensions
+        for at, (document_id, entry) in enumerate(zip(dumped.ids, dumped.entries, strict=True)):
+            vector = array("f", dumped.matrix[at * size : (at + 1) * size])
+            if sys.byteorder == "big":
+                vector.byteswap()
+            self.put(document_id, VectorEntry(entry[0], vector, entry[1]))
 
     def grow(self) -> bool:
         """Add some vectors to the graph, if there are enough to need one; False: nothing to do."""

@@ -44,3 +44,5 @@ async def _follow(deployed: Deployed, hints: Sequence[Hint]) -> None:
     if len(stamps) < len(hints):
         is_settled = await deployed.upkeep.sweep()
         logger.info("swept", settled=is_settled)
+        if not is_settled:
+            await deployed.segment_keeper.keep()
