@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
+import syncline
 from syncline.aws import clients
 from syncline.aws.bundles import S3Bundles
 from syncline.aws.control import Control, ControlCursor
@@ -27,6 +28,7 @@ from syncline.aws.queues import FollowerQueue, SessionQueue, TickQueue
 from syncline.aws.segment_bucket import SegmentBucket
 from syncline.aws.settings import DataApiDatabase, Settings
 from syncline.drivers.follower import Follower
+from syncline.drivers.functions_lock import LOCK_FILE
 from syncline.drivers.marked_log import MarkedLog
 from syncline.drivers.matcher import Matcher
 from syncline.drivers.removed_files import RemovedFiles
@@ -132,9 +134,16 @@ class Deployed:
         return TickQueue(clients.sqs(), self.settings.tick_queue_url)
 
     @cached_property
+    def code(self) -> Path | None:
+        """The folder of this code, if it was built for Lambda (cdk/syncline_cdk/bundling.py)."""
+        folder = Path(syncline.__file__).parent.parent
+        return folder if (folder / LOCK_FILE).is_file() else None
+
+    @cached_property
     def bundles(self) -> S3Bundles:
         """Functions by content hash."""
-        return S3Bundles(clients.s3(), self.settings.bucket, SCRATCH / "bundles")
+        cache = SCRATCH / "bundles"
+        return S3Bundles(clients.s3(), self.settings.bucket, cache, code=self.code)
 
     @cached_property
     def exchange_files(self) -> "ExchangeBucket":
