@@ -18,7 +18,7 @@ dependencies = [{ name = "humanize" }]
 [[package]]
 name = "humanize"
 version = "4.9.0"
-source = { registry = "https://example.org/simple" }
+source = { registry = "https://pypi.org/simple" }
 """
 
 
