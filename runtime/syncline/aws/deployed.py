@@ -31,7 +31,6 @@ from syncline.drivers.follower import Follower
 from syncline.drivers.functions_lock import LOCK_FILE
 from syncline.drivers.marked_log import MarkedLog
 from syncline.drivers.matcher import Matcher
-from syncline.drivers.removed_files import RemovedFiles
 from syncline.drivers.segment_keeper import SegmentKeeper
 from syncline.drivers.upkeep import Upkeep
 from syncline.errors import DeveloperError
@@ -172,11 +171,7 @@ class Deployed:
         """The follower's work."""
         return Upkeep(
             self.log,
-            follower=Follower(
-                self.log,
-                self.documents,
-                applied=RemovedFiles(lambda: self.files, self.clock).applied,
-            ),
+            follower=Follower(self.log, self.documents),
             matcher=Matcher(
                 self.log,
                 interest=self.interest,
