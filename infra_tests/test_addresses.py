@@ -6,6 +6,7 @@ from infra_tests.assembly import Assembly
 from syncline_cdk.functions import FUNCTIONS
 
 SOCKET_API, HTTP_API = "<Address/SocketApi>", "<Address/HttpApi>"
+BUCKET = "<Data/Bucket.RegionalDomainName>"
 
 
 def _routes(assembly: Assembly) -> dict[tuple[str, str], str]:
@@ -133,6 +134,12 @@ def _distribution(assembly: Assembly) -> dict:
     return distribution.properties["DistributionConfig"]
 
 
+def _apis(config: dict) -> list[dict]:
+    origins = [origin for origin in config["Origins"] if "CustomOriginConfig" in origin]
+    assert len(origins) >= 2
+    return origins
+
+
 def _origin_hosts(assembly: Assembly) -> dict[str, str]:
     return {
         origin["Id"]: assembly.text("Address", origin["DomainName"])
@@ -146,9 +153,14 @@ def test_one_address_leads_to_both_apis(assembly: Assembly):
     assert [behavior["PathPattern"] for behavior in config["CacheBehaviors"]] == [
         "/api/sync",
         "/api/*/sync",
+        "/api/storage/upload*",
+        "/api/storage/*",
     ]
-    for behavior in config["CacheBehaviors"]:
-        assert hosts[behavior["TargetOriginId"]].startswith(f"{SOCKET_API}.execute-api.")
+    for behavior, api in zip(
+        config["CacheBehaviors"], (SOCKET_API, SOCKET_API, HTTP_API, BUCKET), strict=True
+    ):
+        assert hosts[behavior["TargetOriginId"]].startswith((f"{api}.execute-api.", BUCKET))
+    for behavior in config["CacheBehaviors"][:2]:
         (function,) = behavior["FunctionAssociations"]
         assert function["EventType"] == "viewer-request"
     assert not config["DefaultCacheBehavior"].get("FunctionAssociations")
@@ -156,13 +168,65 @@ def test_one_address_leads_to_both_apis(assembly: Assembly):
 
 def test_nothing_is_cached_or_plain_and_the_host_stays_behind(assembly: Assembly):
     config = _distribution(assembly)
+    files = config["CacheBehaviors"][-1]
     for behavior in (config["DefaultCacheBehavior"], *config["CacheBehaviors"]):
         assert behavior["ViewerProtocolPolicy"] == "https-only"
         assert behavior["CachePolicyId"] == CACHING_DISABLED
-        assert behavior["OriginRequestPolicyId"] == ALL_VIEWER_EXCEPT_HOST_HEADER
-    for origin in config["Origins"]:
+        if behavior is not files:
+            assert behavior["OriginRequestPolicyId"] == ALL_VIEWER_EXCEPT_HOST_HEADER
+    assert "OriginRequestPolicyId" not in files
+    for origin in _apis(config):
         assert origin["CustomOriginConfig"]["OriginProtocolPolicy"] == "https-only"
         assert origin["CustomOriginConfig"]["OriginSSLProtocols"] == ["TLSv1.2"]
+
+
+def test_files_come_straight_from_the_bucket_under_a_signature(assembly: Assembly):
+    config = _distribution(assembly)
+    files = config["CacheBehaviors"][-1]
+    (origin,) = [o for o in config["Origins"] if o["Id"] == files["TargetOriginId"]]
+    assert assembly.text("Address", origin["DomainName"]) == BUCKET
+    # The empty identity is how CloudFormation says that there is no legacy one.
+    assert origin["S3OriginConfig"] == {"OriginAccessIdentity": ""}
+    (control,) = assembly.of_kind("AWS::CloudFront::OriginAccessControl")
+    assert assembly.text("Address", origin["OriginAccessControlId"]) == f"<{control.place}.Id>"
+    assert control.properties["OriginAccessControlConfig"] | {"Name": ""} == {
+        "Name": "",
+        "OriginAccessControlOriginType": "s3",
+        "SigningBehavior": "always",
+        "SigningProtocol": "sigv4",
+    }
+    assert files["AllowedMethods"] == ["GET", "HEAD"]
+    assert files["Compress"] in (True, False)
+    assert not files.get("FunctionAssociations")
+    (headers,) = assembly.of_kind("AWS::CloudFront::ResponseHeadersPolicy")
+    assert assembly.text("Address", files["ResponseHeadersPolicyId"]) == f"<{headers.place}>"
+    chosen = headers.properties["ResponseHeadersPolicyConfig"]
+    assert chosen["SecurityHeadersConfig"] == {"ContentTypeOptions": {"Override": True}}
+    assert chosen["CorsConfig"]["AccessControlAllowCredentials"] is False
+
+
+def test_cloudfront_may_read_public_files_and_nothing_else(assembly: Assembly):
+    (policy,) = assembly.of_kind("AWS::S3::BucketPolicy")
+    statements = [
+        each
+        for each in assembly.policy(policy, "PolicyDocument")
+        if "cloudfront" in each.principals
+    ]
+    bucket = "<Data/Bucket.Arn>"
+    assert {(each.actions, each.resources) for each in statements} == {
+        (frozenset({"s3:GetObject"}), frozenset({f"{bucket}/api/storage/*"})),
+        (frozenset({"s3:ListBucket"}), frozenset({bucket})),
+    }
+    for each in statements:
+        assert ":distribution/*" in each.conditions
+        assert "aws:SourceArn" in each.conditions
+
+
+def test_browsers_may_put_files_where_a_signed_url_says(assembly: Assembly):
+    (bucket,) = assembly.of_kind("AWS::S3::Bucket")
+    (rule,) = bucket.properties["CorsConfiguration"]["CorsRules"]
+    assert rule["AllowedMethods"] == ["PUT", "GET"]
+    assert (rule["AllowedOrigins"], rule["AllowedHeaders"]) == (["*"], ["*"])
 
 
 def test_the_viewer_function_carries_the_version_to_the_stage(assembly: Assembly):
@@ -230,7 +294,7 @@ def test_each_caller_waits_longer_than_what_it_calls(assembly: Assembly):
     assert seconds["connection"] < gateway["SocketLifecycle"] <= 29
     assert gateway["SocketLane"] <= 29
     assert seconds["http"] < gateway["HttpFunction"] <= 30
-    for origin in _distribution(assembly)["Origins"]:
+    for origin in _apis(_distribution(assembly)):
         assert origin["CustomOriginConfig"]["OriginReadTimeout"] > gateway["HttpFunction"]
     (push,) = assembly.of_kind("Custom::SynclinePush")
     assert seconds["push"] < int(push.properties["ServiceTimeout"])

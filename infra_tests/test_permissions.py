@@ -30,6 +30,7 @@ def _connections(method: str) -> tuple[str, str]:
 
 # X-Ray, and the network interfaces of functions in a network, know no resources; objects below a
 # prefix and connections are made while the deployment runs.
+CLIENTS_FILES = ("imports", "exports", "private", "api/storage")
 PATTERNS = {
     "connection": set(),
     "session": {
@@ -38,14 +39,15 @@ PATTERNS = {
         _connections("DELETE"),
         _connections("POST"),
     },
-    "follower": {(f"s3:{operation}Object", f"{BUCKET}/search/*") for operation in ("Get", "Put")},
+    "follower": {(f"s3:{operation}Object", f"{BUCKET}/search/*") for operation in ("Get", "Put")}
+    | {("s3:DeleteObject", f"{BUCKET}/{prefix}/*") for prefix in ("private", "api/storage")},
     "http": {
         (f"s3:{operation}Object", f"{BUCKET}/{prefix}/*")
         for operation in ("Get", "Put")
-        for prefix in ("bundles", "imports", "exports")
+        for prefix in ("bundles", *CLIENTS_FILES)
     }
     | {("s3:GetObject", f"{BUCKET}/search/*")}
-    | {("s3:DeleteObject", f"{BUCKET}/{prefix}/*") for prefix in ("imports", "exports")},
+    | {("s3:DeleteObject", f"{BUCKET}/{prefix}/*") for prefix in CLIENTS_FILES},
     "sweeper": set(),
     "ticker": {_connections("POST")},
     "push": {(f"s3:{operation}Object", f"{BUCKET}/bundles/*") for operation in ("Get", "Put")},

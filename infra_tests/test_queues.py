@@ -113,8 +113,16 @@ def test_concurrency_is_bounded_as_chosen(default: Assembly, other: Assembly):
 
 
 def test_the_sweeper_is_called_every_minute_and_not_again_when_it_fails(assembly: Assembly):
-    (rule,) = assembly.of_kind("AWS::Events::Rule")
+    rule = assembly.resources["Compute/Minute"]
     assert rule.properties["ScheduleExpression"] == "rate(1 minute)"
     (target,) = rule.properties["Targets"]
     assert assembly.text("Compute", target["Arn"]) == "<Compute/Sweeper/Function.Arn>"
+    assert target["RetryPolicy"]["MaximumRetryAttempts"] == 0
+
+
+def test_files_are_swept_every_hour(assembly: Assembly):
+    rule = assembly.resources["Compute/Hour"]
+    assert rule.properties["ScheduleExpression"] == "rate(1 hour)"
+    (target,) = rule.properties["Targets"]
+    assert assembly.text("Compute", target["Arn"]).startswith("<Compute/Http/")
     assert target["RetryPolicy"]["MaximumRetryAttempts"] == 0

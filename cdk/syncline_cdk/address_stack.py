@@ -5,15 +5,18 @@ so the addresses come before the functions, and what answers at them after (`api
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
-from aws_cdk import CfnOutput, Duration, Environment, Stack
+from aws_cdk import Aws, CfnOutput, Duration, Environment, Stack
 from aws_cdk import aws_apigatewayv2 as gateway
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as origins
+from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from syncline.execution.file_addresses import PUBLIC_PATH, UPLOAD_PATH
+from syncline_cdk.data_stack import DataStack
 from syncline_cdk.settings import DeploymentSettings
 
 STAGE: Final = "live"
@@ -30,7 +33,9 @@ def viewer_function_code() -> str:
 class AddressStack(Stack):
     """One public address for HTTP and WebSocket (aws-facts 1.3, 1.4)."""
 
-    def __init__(self, scope: Construct, name: str, *, settings: DeploymentSettings) -> None:
+    def __init__(
+        self, scope: Construct, name: str, *, settings: DeploymentSettings, data: DataStack
+    ) -> None:
         super().__init__(
             scope,
             name,
@@ -49,7 +54,7 @@ class AddressStack(Stack):
         self.http_api = gateway.CfnApi(
             self, "HttpApi", name=f"{settings.deployment}-http", protocol_type="HTTP"
         )
-        self.distribution = self._distribution(settings)
+        self.distribution = self._distribution(settings, data)
         domain = self.distribution.distribution_domain_name
         host = settings.domain_name or domain
         self.url = f"https://{host}"
@@ -74,7 +79,9 @@ class AddressStack(Stack):
             resource_name=f"{STAGE}/{method}/@connections/*",
         )
 
-    def _distribution(self, settings: DeploymentSettings) -> cloudfront.Distribution:
+    def _distribution(
+        self, settings: DeploymentSettings, data: DataStack
+    ) -> cloudfront.Distribution:
         rewrite = cloudfront.Function(
             self,
             "ViewerRequest",
@@ -85,13 +92,20 @@ class AddressStack(Stack):
             comment="Leads /api/<version>/sync to the WebSocket API",
         )
         socket = self._behaviour(self.socket_api, cloudfront.AllowedMethods.ALLOW_GET_HEAD, rewrite)
+        http = self._behaviour(self.http_api, cloudfront.AllowedMethods.ALLOW_ALL)
         certificate = settings.certificate_arn
         return cloudfront.Distribution(
             self,
             "Distribution",
             comment=f"Syncline {settings.deployment}",
-            default_behavior=self._behaviour(self.http_api, cloudfront.AllowedMethods.ALLOW_ALL),
-            additional_behaviors={"/api/sync": socket, "/api/*/sync": socket},
+            default_behavior=http,
+            additional_behaviors={
+                "/api/sync": socket,
+                "/api/*/sync": socket,
+                # Before the files: CloudFront takes the first that matches.
+                f"{UPLOAD_PATH}*": http,
+                f"{PUBLIC_PATH}*": self._files(data),
+            },
             domain_names=[settings.domain_name] if settings.domain_name else None,
             certificate=acm.Certificate.from_certificate_arn(self, "Certificate", certificate)
             if certificate
@@ -102,6 +116,49 @@ class AddressStack(Stack):
             else None,
             http_version=cloudfront.HttpVersion.HTTP2_AND_3,
             price_class=cloudfront.PriceClass.PRICE_CLASS_ALL,
+        )
+
+    def _files(self, data: DataStack) -> cloudfront.BehaviorOptions:
+        """Public files, straight from the bucket: no function is asked, and none is paid."""
+        bucket = s3.Bucket.from_bucket_attributes(
+            self,
+            "Files",
+            bucket_arn=data.bucket.bucket_arn,
+            bucket_regional_domain_name=data.bucket.bucket_regional_domain_name,
+        )
+        control = cloudfront.S3OriginAccessControl(
+            self,
+            "FilesAccess",
+            # Without it, deployments of one account would have the same one.
+            origin_access_control_name=f"{Aws.STACK_NAME}-files",
+        )
+        origin = origins.S3BucketOrigin.with_origin_access_control(
+            bucket, origin_access_control=control
+        )
+        headers = cloudfront.ResponseHeadersPolicy(
+            self,
+            "FilesHeaders",
+            response_headers_policy_name=f"{Aws.STACK_NAME}-files",
+            comment="Pages of any origin may read files; what they are is not guessed",
+            cors_behavior=cloudfront.ResponseHeadersCorsBehavior(
+                access_control_allow_credentials=False,
+                access_control_allow_headers=["*"],
+                access_control_allow_methods=["GET", "HEAD"],
+                access_control_allow_origins=["*"],
+                access_control_expose_headers=["*"],
+                origin_override=True,
+            ),
+            security_headers_behavior=cloudfront.ResponseSecurityHeadersBehavior(
+                content_type_options=cloudfront.ResponseHeadersContentTypeOptions(override=True)
+            ),
+        )
+        return cloudfront.BehaviorOptions(
+            origin=origin,
+            viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.HTTPS_ONLY,
+            allowed_methods=cloudfront.AllowedMethods.ALLOW_GET_HEAD,
+            # A deleted file is gone at once; browsers keep what they have seen.
+            cache_policy=cloudfront.CachePolicy.CACHING_DISABLED,
+            response_headers_policy=cast("cloudfront.IResponseHeadersPolicy", headers),
         )
 
     def _behaviour(

@@ -85,6 +85,7 @@ class ComputeStack(Stack):
         }
         self._take_from_queues(settings)
         self._wake_every_minute()
+        self._sweep_files()
         self._push_functions(source, settings, data.database.login)
 
     def function(self, name: str) -> lambda_.IFunction:
@@ -122,6 +123,22 @@ class ComputeStack(Stack):
             description="Ticks for connections, and a look at what was left to do",
             schedule=events.Schedule.rate(Duration.minutes(1)),
             targets=[cast("events.IRuleTarget", sweeper)],
+        )
+
+    def _sweep_files(self) -> None:
+        """Bytes of deleted files and dead uploads; nothing pending costs one read of the view."""
+        http = targets.LambdaFunction(
+            self.function("http"),
+            # The next hour does what a lost one would have done.
+            retry_attempts=0,
+            max_event_age=Duration.hours(1),
+        )
+        events.Rule(
+            self,
+            "Hour",
+            description="Removes files that are deleted or were never finished",
+            schedule=events.Schedule.rate(Duration.hours(1)),
+            targets=[cast("events.IRuleTarget", http)],
         )
 
     def _push_functions(

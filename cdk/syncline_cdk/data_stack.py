@@ -1,16 +1,23 @@
 """What must outlive every other stack: database, tables, bucket, key, secret and users."""
 
+from typing import Final
+
 from aws_cdk import CfnOutput, Duration, Environment, Fn, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from syncline.aws.settings import EXPORT_PREFIX, IMPORT_PREFIX
+from syncline.aws.settings import EXPORT_PREFIX, IMPORT_PREFIX, PUBLIC_FILE_PREFIX
 from syncline_cdk.database import Database
 from syncline_cdk.encryption import EncryptionKey
+from syncline_cdk.principals import own_distributions, service
 from syncline_cdk.settings import DeploymentSettings
 from syncline_cdk.tables import Tables
 from syncline_cdk.user_pool import UserPool
+
+CORS_SECONDS: Final = 3000
+"""For which browsers remember that they may put files into the bucket; ours."""
 
 
 class DataStack(Stack):
@@ -42,6 +49,15 @@ class DataStack(Stack):
             minimum_tls_version=1.2,
             versioned=True,
             removal_policy=removal,
+            # Browsers put large files here themselves: a URL that we have signed says which.
+            cors=[
+                s3.CorsRule(
+                    allowed_methods=[s3.HttpMethods.PUT, s3.HttpMethods.GET],
+                    allowed_origins=["*"],
+                    allowed_headers=["*"],
+                    max_age=CORS_SECONDS,
+                )
+            ],
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="Leftovers",
@@ -52,6 +68,7 @@ class DataStack(Stack):
                 s3.LifecycleRule(id="Exports", prefix=EXPORT_PREFIX, expiration=Duration.days(14)),
             ],
         )
+        self._let_cloudfront_serve_files()
         self.admin_secret = secretsmanager.Secret(
             self,
             "AdminSecret",
@@ -66,6 +83,22 @@ class DataStack(Stack):
         self.users = UserPool(self, "Users", settings=settings) if settings.cognito else None
         if self.users is not None:
             self.users.add_outputs(self)
+
+    def _let_cloudfront_serve_files(self) -> None:
+        """Public files and nothing else; without listing, a missing one would be a 403."""
+        for sid, action, resource in (
+            ("Files", "s3:GetObject", self.bucket.arn_for_objects(f"{PUBLIC_FILE_PREFIX}*")),
+            ("MissingFiles", "s3:ListBucket", self.bucket.bucket_arn),
+        ):
+            self.bucket.add_to_resource_policy(
+                iam.PolicyStatement(
+                    sid=sid,
+                    principals=[service("cloudfront.amazonaws.com")],
+                    actions=[action],
+                    resources=[resource],
+                    conditions=own_distributions(),
+                )
+            )
 
     @property
     def availability_zones(self) -> list[str]:

@@ -45,7 +45,7 @@ class Deployment(Construct):
             lock = find_functions_lock(settings.functions_folder, settings.functions_lock)
             code = build_code(target, functions_lock=lock)
         self.data = DataStack(self, "Data", settings=settings)
-        self.address = AddressStack(self, "Address", settings=settings)
+        self.address = AddressStack(self, "Address", settings=settings, data=self.data)
         self.compute = ComputeStack(
             self,
             "Compute",

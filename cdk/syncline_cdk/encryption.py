@@ -7,7 +7,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from syncline_cdk.principals import account, service
+from syncline_cdk.principals import account, own_distributions, service
 from syncline_cdk.settings import DeploymentSettings
 
 _OWNER_ACTIONS: Final = (
@@ -73,6 +73,13 @@ class EncryptionKey(Construct):
                         actions=["kms:Decrypt", "kms:GenerateDataKey"],
                         resources=["*"],
                         conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+                    ),
+                    iam.PolicyStatement(
+                        sid="ServedFiles",
+                        principals=[service("cloudfront.amazonaws.com")],
+                        actions=["kms:Decrypt"],
+                        resources=["*"],
+                        conditions=own_distributions(),
                     ),
                 ]
             ),

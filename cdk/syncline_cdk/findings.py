@@ -6,7 +6,14 @@ from aws_cdk import Acknowledgment, App, Stack, Token, Validations
 from cdk_nag import AwsSolutionsChecks
 from constructs import Construct, IConstruct
 
-from syncline.aws.settings import BUNDLE_PREFIX, EXPORT_PREFIX, IMPORT_PREFIX, SEGMENT_PREFIX
+from syncline.aws.settings import (
+    BUNDLE_PREFIX,
+    EXPORT_PREFIX,
+    IMPORT_PREFIX,
+    PRIVATE_FILE_PREFIX,
+    PUBLIC_FILE_PREFIX,
+    SEGMENT_PREFIX,
+)
 from syncline_cdk.address_stack import STAGE
 from syncline_cdk.deployment import Deployment
 
@@ -14,8 +21,12 @@ _PACK = "AwsSolutions"
 
 OBJECTS: Final = {
     "session": (BUNDLE_PREFIX, SEGMENT_PREFIX),
-    "follower": (SEGMENT_PREFIX,),
-    "http": (BUNDLE_PREFIX, EXPORT_PREFIX, IMPORT_PREFIX, SEGMENT_PREFIX),
+    "follower": (SEGMENT_PREFIX, PRIVATE_FILE_PREFIX, PUBLIC_FILE_PREFIX),
+    "http": (
+        SEGMENT_PREFIX,
+        *(BUNDLE_PREFIX, EXPORT_PREFIX, IMPORT_PREFIX),
+        *(PRIVATE_FILE_PREFIX, PUBLIC_FILE_PREFIX),
+    ),
     "push": (BUNDLE_PREFIX,),
 }
 """Below which prefixes of the bucket a function may touch any object."""

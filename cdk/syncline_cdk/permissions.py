@@ -13,7 +13,14 @@ from typing import Final
 from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 
-from syncline.aws.settings import BUNDLE_PREFIX, EXPORT_PREFIX, IMPORT_PREFIX, SEGMENT_PREFIX
+from syncline.aws.settings import (
+    BUNDLE_PREFIX,
+    EXPORT_PREFIX,
+    IMPORT_PREFIX,
+    PRIVATE_FILE_PREFIX,
+    PUBLIC_FILE_PREFIX,
+    SEGMENT_PREFIX,
+)
 from syncline_cdk.address_stack import AddressStack
 from syncline_cdk.data_stack import DataStack
 from syncline_cdk.queues import Queues
@@ -178,6 +185,8 @@ def _follower(around: Surroundings) -> list[iam.PolicyStatement]:
         _marker(around),
         *around.data.database.statements(),
         _consume(around.queues.follower.queue_arn),
+        # Served by CloudFront until they are gone.
+        _objects("DeletedFiles", around, [PRIVATE_FILE_PREFIX, PUBLIC_FILE_PREFIX], "DeleteObject"),
         _objects("Segments", around, [SEGMENT_PREFIX], "GetObject", "PutObject"),
     ]
 
@@ -190,6 +199,13 @@ def _http(around: Surroundings) -> list[iam.PolicyStatement]:
             "Files",
             around,
             [EXPORT_PREFIX, IMPORT_PREFIX],
+            *("DeleteObject", "GetObject", "PutObject"),
+        ),
+        # By a signed URL a client acts in the name of who signed it.
+        _objects(
+            "StoredFiles",
+            around,
+            [PRIVATE_FILE_PREFIX, PUBLIC_FILE_PREFIX],
             *("DeleteObject", "GetObject", "PutObject"),
         ),
         _admin_secret(around),

@@ -7,12 +7,22 @@ classes of that kind are made.
 
 from typing import cast
 
+from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 
 
 def service(host: str) -> iam.IPrincipal:
     """An AWS service, by its host name such as lambda.amazonaws.com."""
     return cast("iam.IPrincipal", iam.ServicePrincipal(host))
+
+
+def own_distributions() -> dict[str, dict[str, str]]:
+    """The condition that CloudFront asks in the name of a distribution of this account.
+
+    Of which one can't be said: it is made of the bucket, which would have to be made of it.
+    """
+    arn = f"arn:{Aws.PARTITION}:cloudfront::{Aws.ACCOUNT_ID}:distribution/*"
+    return {"ArnLike": {"aws:SourceArn": arn}}
 
 
 def account() -> iam.IPrincipal:

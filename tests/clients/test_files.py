@@ -56,12 +56,13 @@ def test_a_file_is_uploaded_shown_served_and_deleted(run):
 def test_what_is_refused_is_refused_with_the_documented_errors(run):
     events = run("refusals")
     refused = {e["label"]: (e["status"], e["code"]) for e in events if e["event"] == "refused"}
+    # On AWS the bucket answers for files, in its own words.
+    assert refused.pop("unknown") in ((404, "FileNotFound"), (404, None))
     assert refused == {
         "digest": (400, "DigestMismatch"),
         "large": (413, "FileTooLarge"),
         "type": (415, "ContentTypeNotAllowed"),
         "token": (403, "InvalidUploadUrl"),
-        "unknown": (404, "FileNotFound"),
         "expired": (403, "UrlExpired"),
     }
     private = only(events, "private")

@@ -7,6 +7,7 @@ from pathlib import Path
 from syncline.aws.file_bucket import FileBucket
 from syncline.file_ports import FileStore
 from syncline.local.file_folder import FileFolder
+from syncline.local_cloud.moto_objects import make_objects_faithful
 from syncline.simulated.memory_files import MemoryFiles
 from tests.contract.exchange_backends import BUCKET, moto_bucket
 
@@ -24,6 +25,7 @@ def in_folder(folder: Path) -> Generator[FileStore]:
 
 @contextmanager
 def in_bucket(folder: Path) -> Generator[FileStore]:
+    make_objects_faithful()
     with moto_bucket() as client:
         yield FileBucket(client, BUCKET)
 

@@ -5,13 +5,18 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from random import Random
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from syncline.aws.file_bucket import FileBucket, object_key
 from syncline.execution.file_addresses import make_key, private_key
 from syncline.file_ports import FileMissing, FileStore, WrittenFile
+from syncline.local_cloud.moto_objects import make_objects_faithful
+from tests.contract.exchange_backends import BUCKET, moto_bucket
 from tests.contract.file_backends import FILE_STORES, WithFiles
 
 KEY = make_key(1)
@@ -157,6 +162,48 @@ def test_who_reads_already_reads_to_the_end_of_a_deleted_file(files: FileStore):
 def test_a_file_that_never_was_is_missing(files: FileStore):
     assert not is_there(files, KEY)
     assert asyncio.run(files.inspect(KEY)) is None
+
+
+@pytest.mark.parametrize("key", [KEY, OTHER])
+def test_a_signed_address_takes_the_described_bytes_and_no_others(tmp_path: Path, key: str):
+    content = b"described"
+    described = WrittenFile(len(content), hashlib.sha256(content).digest())
+    with FILE_STORES["bucket"](tmp_path) as files:
+        address = asyncio.run(
+            files.upload_address(key, described, content_type="image/png", seconds=60)
+        )
+        assert address is not None
+        signed = parse_qs(urlsplit(address.url).query)["X-Amz-SignedHeaders"][0].split(";")
+        assert {name.lower() for name in address.headers} | {"content-length", "host"} == {*signed}
+        refused = requests.put(address.url, b"discribed", headers=address.headers, timeout=10)
+        assert (refused.status_code, "BadDigest" in refused.text) == (400, True)
+        assert asyncio.run(files.inspect(key)) is None
+        assert requests.put(address.url, content, headers=address.headers, timeout=10).ok
+        assert asyncio.run(files.inspect(key)) == described
+        assert read(files, key, 0, len(content)) == content
+
+
+@pytest.mark.parametrize("key", [KEY, OTHER])
+def test_a_signed_address_gives_a_file_as_it_is_asked_to(tmp_path: Path, key: str):
+    with FILE_STORES["bucket"](tmp_path) as files:
+        write(files, key, b"0123456789")
+        url = asyncio.run(files.download_address(key, content_type="text/x", seconds=60))
+        assert url is not None
+        got = requests.get(url, headers={"Range": "bytes=2-4"}, timeout=10)
+        assert (got.status_code, got.content) == (206, b"234")
+        assert got.headers["Content-Type"] == "text/x"
+        assert got.headers["Cache-Control"] == "private, max-age=60"
+
+
+@pytest.mark.parametrize(("key", "cache"), [(KEY, "private, max-age=2592000"), (OTHER, "no-store")])
+def test_objects_carry_what_cloudfront_has_to_tell(key: str, cache: str):
+    make_objects_faithful()
+    with moto_bucket() as client:
+        write(FileBucket(client, BUCKET), key, b"x")
+        head = client.head_object(Bucket=BUCKET, Key=object_key(key))
+    assert head["ContentType"] == "text/plain"
+    assert cache in head["CacheControl"]
+    assert object_key(key) == (f"api/storage/{KEY}" if key == KEY else f"private/{OTHER}")
 
 
 def test_many_files_at_once_stay_apart(files: FileStore):

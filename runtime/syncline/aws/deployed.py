@@ -31,6 +31,7 @@ from syncline.drivers.follower import Follower
 from syncline.drivers.functions_lock import LOCK_FILE
 from syncline.drivers.marked_log import MarkedLog
 from syncline.drivers.matcher import Matcher
+from syncline.drivers.removed_files import RemovedFiles
 from syncline.drivers.segment_keeper import SegmentKeeper
 from syncline.drivers.upkeep import Upkeep
 from syncline.errors import DeveloperError
@@ -171,7 +172,11 @@ class Deployed:
         """The follower's work."""
         return Upkeep(
             self.log,
-            follower=Follower(self.log, self.documents),
+            follower=Follower(
+                self.log,
+                self.documents,
+                applied=RemovedFiles(lambda: self.files, self.clock).applied,
+            ),
             matcher=Matcher(
                 self.log,
                 interest=self.interest,

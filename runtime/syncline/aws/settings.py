@@ -10,7 +10,7 @@ handlers read and what they are given can't differ.
 | SYNCLINE_REDACT | "1": clients see "Server Error" instead of messages; "0": for development |
 | SYNCLINE_DOCUMENTS_TABLE, _SESSIONS_TABLE, _INTEREST_TABLE, _CONTROL_TABLE | DynamoDB tables |
 | SYNCLINE_SESSION_QUEUE_URL, _FOLLOWER_QUEUE_URL, _TICK_QUEUE_URL | SQS queues |
-| SYNCLINE_BUCKET | the S3 bucket of bundles, imports and exports |
+| SYNCLINE_BUCKET | the S3 bucket of bundles, files, imports and exports |
 | SYNCLINE_GATEWAY_ENDPOINT | the https address below which `/@connections` lies |
 | SYNCLINE_ADMIN_SECRET_ARN | the secret that admin keys are made from |
 | SYNCLINE_DATABASE_NAME | the database of the log |
@@ -107,7 +107,8 @@ _COMMIT_ROUTINE: Final = "SYNCLINE_COMMIT_ROUTINE"
 class Settings:
     """What a handler knows about the deployment it belongs to; the module's head has the meanings.
 
-    `url` and `gateway_endpoint` begin with https:// and end without a slash.
+    `url` and `gateway_endpoint` begin with https://, or on the local cloud with http://127.0.0.1,
+    and end without a slash.
     """
 
     deployment: str
@@ -202,7 +203,7 @@ def _choice(environment: Mapping[str, str], variable: str, choices: tuple[str, .
 
 def _address(environment: Mapping[str, str], variable: str) -> str:
     value = environment[variable]
-    if not value.startswith("https://") or value.endswith("/"):
+    if not value.startswith(("https://", "http://127.0.0.1:")) or value.endswith("/"):
         raise _refusal(f"{variable} is {value!r}, not an https:// address without a slash behind")
     return value
 

@@ -6,7 +6,7 @@ rule 13). Executors only read the view; what it lacks yet, and what it has too e
 they take from the tail of the log.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from syncline.commit.record import Commit, Position, Reset, TailReply
@@ -26,9 +26,17 @@ class View(Documents, Protocol):
 class Follower:
     """Applies the log to a view."""
 
-    def __init__(self, log: Log, view: View) -> None:
+    def __init__(
+        self,
+        log: Log,
+        view: View,
+        *,
+        applied: Callable[[Sequence[Commit]], Awaitable[None]] | None = None,
+    ) -> None:
+        """`applied`: told of the commits that the view has now; of some of them more than once."""
         self._log = log
         self._view = view
+        self._applied = applied
 
     async def catch_up(self, seen: dict[Position, TailReply] | None = None) -> Position:
         """Apply up to the durable head; returns the view's position.
@@ -52,6 +60,8 @@ class Follower:
                 seen[position] = reply
             if reply.commits:
                 await self._view.apply(reply.commits)
+                if self._applied is not None:
+                    await self._applied(reply.commits)
                 position = Position(reply.commits[-1].ts, reply.commits[-1].nonce)
             if position.ts >= reply.head.ts:
                 break

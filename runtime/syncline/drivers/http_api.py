@@ -66,6 +66,7 @@ class HttpApi:
         self.authenticator = authenticator
         self.exchange = ExchangeEndpoints(deployment, files, entropy, part_bytes_max)
         self._functions = FunctionEndpoints(deployment)
+        self.storage = storage
         self._storage = StorageEndpoints(storage)
         self._deployment = deployment
         self._entropy = entropy

@@ -29,11 +29,13 @@ from syncline.local_cloud.assembly import APP, Assembly, Asset, read_assembly, s
 from syncline.local_cloud.custom_resources import CustomResourceAnswers
 from syncline.local_cloud.disorder import Disorder
 from syncline.local_cloud.event_sources import QueueConsumer, Schedule
+from syncline.local_cloud.file_origin import FileOrigin
 from syncline.local_cloud.front_door import FrontDoor
 from syncline.local_cloud.gateway_limits import GatewayLimits
 from syncline.local_cloud.iam_actions import Call, read_calls
 from syncline.local_cloud.lambda_instance import FunctionShape, Machine
 from syncline.local_cloud.lambda_service import LambdaService
+from syncline.local_cloud.moto_objects import make_objects_faithful
 from syncline.local_cloud.moto_queues import make_queues_faithful
 from syncline.local_cloud.moto_roles import make_roles_faithful
 from syncline.local_cloud.moto_tables import make_tables_faithful
@@ -45,6 +47,7 @@ from syncline.local_cloud.service_integration import ServiceAccess, ServiceCall
 from syncline.local_cloud.stack_types import register
 from syncline.local_cloud.stacks import Stacks
 from syncline.local_cloud.template_reading import (
+    file_behaviours,
     function_shape,
     http_api,
     mappings,
@@ -163,6 +166,7 @@ class LocalCloud:
     def _start_moto(self) -> str:
         make_queues_faithful()
         make_tables_faithful()
+        make_objects_faithful()
         make_roles_faithful()
         # A line for every request is werkzeug's habit, not a reader's need.
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
@@ -288,6 +292,7 @@ class LocalCloud:
             limits=self._options.limits,
             disorder=self._options.disorder,
             socket_paths=paths,
+            files=FileOrigin(self.client("s3"), file_behaviours(self.declarations)),
         )
         await self._door.start(HOST, self._options.port)
         self._exit.push_async_callback(self._door.stop)

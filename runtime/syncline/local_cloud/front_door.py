@@ -18,6 +18,7 @@ from syncline.local_cloud.distribution import (
     Distribution,
     viewer_request,
 )
+from syncline.local_cloud.file_origin import FileOrigin
 from syncline.local_cloud.gateway_limits import GatewayLimits, Throttle
 from syncline.local_cloud.http_gateway import HttpGateway
 from syncline.local_cloud.ports import Functions, HttpApi, SocketApi
@@ -34,14 +35,15 @@ class FrontDoor:
     """Serves one deployment as its template describes it.
 
     `viewer_function` is the code of the CloudFront function, `socket_paths` are the path
-    patterns of the behaviours that have it.
+    patterns of the behaviours that have it. `files`: the bucket, where the distribution leads to
+    one.
 
     Raises:
         ValueError: an integration is of a kind that is not known here.
         TemplateError: the request template has something that is not known here.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it serves, by name
         self,
         *,
         socket_api: SocketApi,
@@ -52,6 +54,7 @@ class FrontDoor:
         limits: GatewayLimits | None = None,
         disorder: Disorder | None = None,
         socket_paths: Sequence[str] = SOCKET_PATHS,
+        files: FileOrigin | None = None,
     ) -> None:
         limits = limits or GatewayLimits()
         throttle = Throttle(limits.requests_per_second, limits.requests_burst, time.monotonic)
@@ -78,6 +81,7 @@ class FrontDoor:
             account=socket_api.account,
             region=socket_api.region,
         )
+        self._files = files
         self._runner: web.ServerRunner | None = None
         self._site: web.TCPSite | None = None
         self._url = ""
@@ -140,6 +144,8 @@ class FrontDoor:
         if self._is_closed:
             return web.Response(status=503, text="Service Unavailable")
         asked = viewer_request(request)
+        if self._files is not None and self._files.is_asked(path):
+            return await self._files.answer(request, asked)
         if not self._distribution.leads_to_sockets(path):
             return await self._http.answer(request, asked)
         to_origin = await self._distribution.to_socket_origin(asked)

@@ -246,11 +246,16 @@ class SecretAttachment(ResourceModel, CloudFormationModel):
         return str(properties["SecretId"])
 
 
-def _as_declared(kind: str) -> type[CloudFormationModel]:
-    """A type of which nothing has to be made here."""
+def _id(resource: ResourceModel) -> str:
+    return resource.declared.physical_id
+
+
+def _as_declared(kind: str, *ids: str) -> type[CloudFormationModel]:
+    """A type of which nothing has to be made here; `ids`: attributes that are its id."""
     name = kind.replace("AWS::", "").replace("::", "")
     body = {
         "TYPE": kind,
+        "ATTRIBUTES": dict.fromkeys(ids, _id),
         "__doc__": f"{kind}, as it is declared.",
         "__module__": __name__,
         "cloudformation_type": staticmethod(lambda: kind),
@@ -268,5 +273,9 @@ DECLARED_ONLY: Final = tuple(
         "AWS::S3::BucketPolicy",
         "AWS::SQS::QueuePolicy",
     )
+)
+_EDGE: Final = tuple(
+    _as_declared(kind, "Id")
+    for kind in ("AWS::CloudFront::OriginAccessControl", "AWS::CloudFront::ResponseHeadersPolicy")
 )
 """Kept alive here: moto knows them as subclasses, which are held weakly."""

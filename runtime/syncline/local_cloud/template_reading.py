@@ -11,6 +11,7 @@ from moto.awslambda.models import EventSourceMapping, LambdaFunction
 from moto.events.models import Rule
 
 from syncline.local_cloud.event_sources import Mapped, Scheduled, rate_seconds
+from syncline.local_cloud.file_origin import FileBehaviours
 from syncline.local_cloud.lambda_instance import FunctionShape
 from syncline.local_cloud.ports import HttpApi, SocketApi, SocketRoute
 from syncline.local_cloud.resource_model import Declarations, Properties
@@ -81,6 +82,35 @@ def viewer_function(declarations: Declarations) -> tuple[str, tuple[str, ...]]:
     return str(function.properties["FunctionCode"]), tuple(paths)
 
 
+def file_behaviours(declarations: Declarations) -> FileBehaviours:
+    """What of the distribution leads to the bucket."""
+    config = declarations.one("AWS::CloudFront::Distribution").properties["DistributionConfig"]
+    buckets = {
+        each["Id"]: str(each["DomainName"]).partition(".s3.")[0]
+        for each in config["Origins"]
+        if "S3OriginConfig" in each
+    }
+    behaviours = config.get("CacheBehaviors", [])
+    leading = [each for each in behaviours if each["TargetOriginId"] in buckets]
+    first = behaviours.index(leading[0])
+    policy = declarations.one("AWS::CloudFront::ResponseHeadersPolicy")
+    return FileBehaviours(
+        [each["PathPattern"] for each in leading],
+        [each["PathPattern"] for each in behaviours[:first]],
+        buckets[leading[0]["TargetOriginId"]],
+        tuple(_policy_headers(policy.properties["ResponseHeadersPolicyConfig"])),
+    )
+
+
+def _policy_headers(config: Properties) -> Iterator[tuple[str, str]]:
+    """As far as our policy says something."""
+    cors = config["CorsConfig"]
+    yield "Access-Control-Allow-Origin", cors["AccessControlAllowOrigins"]["Items"][0]
+    yield "Access-Control-Expose-Headers", cors["AccessControlExposeHeaders"]["Items"][0]
+    if "ContentTypeOptions" in config["SecurityHeadersConfig"]:
+        yield "X-Content-Type-Options", "nosniff"
+
+
 def function_shape(function: LambdaFunction, code: Mapping[str, Path]) -> FunctionShape:
     """A Lambda function of moto's; `code`: folders by the key of their archive."""
     return FunctionShape(
@@ -91,9 +121,19 @@ def function_shape(function: LambdaFunction, code: Mapping[str, Path]) -> Functi
         handler=str(function.handler),
         timeout_seconds=float(function.timeout),
         memory=int(function.memory_size),
-        variables=dict(function.environment_vars),
+        variables=_reachable(function.environment_vars),
         code=code[function.code["S3Key"]],
     )
+
+
+def _reachable(variables: Mapping[str, str]) -> dict[str, str]:
+    """The deployment's own address as it is here: the front door has no certificate."""
+    return {
+        name: value.replace("https://", "http://", 1)
+        if value.startswith("https://127.0.0.1:")
+        else value
+        for name, value in variables.items()
+    }
 
 
 def mappings(

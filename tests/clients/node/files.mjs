@@ -14,18 +14,34 @@ async function post(url, bytes, type, headers = {}) {
 
 async function refusal(label, promise) {
   const response = await promise;
-  emit("refused", { label, status: response.status, ...(await response.json()) });
+  const isJson = response.headers.get("Content-Type") === "application/json";
+  const { code = null } = isJson ? await response.json() : {};
+  emit("refused", { label, status: response.status, code });
+}
+
+/** On AWS a file is gone once its object is, some moments after the commit. */
+async function statusOnceGone(address) {
+  const deadline = Date.now() + 20_000;
+  for (;;) {
+    const response = await fetch(address, { method: "HEAD" });
+    if (response.status !== 200 || Date.now() > deadline) return response.status;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+async function good(promise) {
+  const response = await promise;
+  if (!response.ok) throw new Error(`${response.url}: ${response.status} ${await response.text()}`);
+  return response;
 }
 
 /** Upload as the docs say for large files; the storage id. */
 async function putDirectly(url, bytes, contentType) {
   const description = { size: bytes.length, sha256: sha256(bytes), contentType };
-  const described = await fetch(url, { method: "POST", body: JSON.stringify(description) });
-  const place = await described.json();
-  const put = await fetch(place.url, { method: place.method, headers: place.headers, body: bytes });
-  if (!put.ok) throw new Error(`${put.status}: ${await put.text()}`);
-  const confirmed = await fetch(place.confirmUrl, { method: "POST" });
-  return (await confirmed.json()).storageId;
+  const described = await good(fetch(url, { method: "POST", body: JSON.stringify(description) }));
+  const { url: place, method, headers, confirmUrl } = await described.json();
+  await good(fetch(place, { method, headers, body: bytes }));
+  return (await (await good(fetch(confirmUrl, { method: "POST" }))).json()).storageId;
 }
 
 await main({
@@ -61,8 +77,7 @@ await main({
     const address = shown.current;
     await client.mutation(api.files.remove, { id: storageId });
     await shown.until((value) => value === null);
-    const gone = await fetch(address);
-    emit("deleted", { seen: shown.seen.length, status: gone.status });
+    emit("deleted", { seen: shown.seen.length, status: await statusOnceGone(address) });
     await client.close();
   },
 

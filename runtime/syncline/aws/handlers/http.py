@@ -1,4 +1,7 @@
-"""The HTTP API: every request of the deployment's address that does not open a WebSocket."""
+"""The HTTP API: every request of the deployment's address that does not open a WebSocket.
+
+Every hour a schedule calls it too, to remove what is left of files.
+"""
 
 import asyncio
 from typing import Any, Final
@@ -14,6 +17,9 @@ from syncline.errors import SynclineError, UnavailableError
 ANSWERING_SECONDS: Final = 2.0
 """Kept back of the function's time, to answer what has not ended."""
 
+SCHEDULE: Final = "aws.events"
+"""The `source` of a schedule's event."""
+
 logger = Logger()
 tracer = Tracer()
 
@@ -21,14 +27,23 @@ tracer = Tracer()
 @logger.inject_lambda_context(correlation_id_path="requestContext.requestId")
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, object]:
-    """API Gateway's HTTP event (payload 2.0) to its answer."""
+    """API Gateway's HTTP event (payload 2.0) to its answer; nobody reads that of a schedule's."""
     seconds = context.get_remaining_time_in_millis() / 1000 - ANSWERING_SECONDS
     current = process()
+    if event.get("source") == SCHEDULE:
+        return {"removed": current.run(_sweep(current, seconds))}
     try:
         return response_event(current.run(_answer(current, event, seconds)))
     except SynclineError as error:
         logger.warning("not answered", code=error.code, reason=error.message)
         return response_event(error_response(error))
+
+
+async def _sweep(current: Process, seconds: float) -> int:
+    async with asyncio.timeout(seconds):
+        removed = await (await current.http_api()).storage.sweep()
+    logger.info("swept files", removed=removed)
+    return removed
 
 
 async def _answer(current: Process, event: dict[str, Any], seconds: float) -> HttpResponse:
