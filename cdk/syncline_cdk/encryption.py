@@ -74,13 +74,7 @@ class EncryptionKey(Construct):
                         resources=["*"],
                         conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
                     ),
-                    iam.PolicyStatement(
-                        sid="ServedFiles",
-                        principals=[service("cloudfront.amazonaws.com")],
-                        actions=["kms:Decrypt"],
-                        resources=["*"],
-                        conditions=own_distributions(),
-                    ),
+                    _served_files(),
                 ]
             ),
         )
@@ -95,3 +89,14 @@ class EncryptionKey(Construct):
     def seen_from(self, scope: Construct, name: str = "Key") -> kms.IKey:
         """The key for resources in `scope`, which can't widen its policy by themselves."""
         return kms.Key.from_key_arn(scope, name, self.arn)
+
+
+def _served_files() -> iam.PolicyStatement:
+    """CloudFront opens what it serves from the bucket."""
+    return iam.PolicyStatement(
+        sid="ServedFiles",
+        principals=[service("cloudfront.amazonaws.com")],
+        actions=["kms:Decrypt"],
+        resources=["*"],
+        conditions=own_distributions(),
+    )

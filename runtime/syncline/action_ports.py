@@ -96,7 +96,18 @@ class Respond(msgspec.Struct, frozen=True, gc=False, tag="respond"):
     is_last: bool
 
 
-ActionRequest: TypeAlias = RunFunction | ReadEnvironment | SearchVectors | Respond
+class UseFiles(msgspec.Struct, frozen=True, gc=False, tag="files"):
+    """Something of `ctx.storage` (execution/action_storage.py); the reply is its result."""
+
+    operation: str
+    """A function of `_system/storage`, or "read", "store", "offer", "confirm"."""
+    arguments: bytes
+    """JSON of an object."""
+    data: bytes = b""
+    """What to store."""
+
+
+ActionRequest: TypeAlias = RunFunction | ReadEnvironment | SearchVectors | Respond | UseFiles
 
 
 class ActionReply(msgspec.Struct, frozen=True, gc=False):

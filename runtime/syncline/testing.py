@@ -165,6 +165,7 @@ class Deployment:
             entropy=self._entropy,
             url=self._engine.url,
         )
+        self._engine.serve_files(self.storage)
         self._engine.on_matched(self._moved.set)
         try:
             await self._engine.push(self._functions)

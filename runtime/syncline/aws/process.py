@@ -114,6 +114,7 @@ class Process:
             engine.on_failure = self._failed
             engine.on_log(_log_call)
             await engine.start()
+            engine.serve_files(self._storage(engine))
             self._engine = engine
         return self._engine
 
@@ -149,13 +150,7 @@ class Process:
                 engine,
                 authenticator=self._authenticator(engine),
                 files=deployed.exchange_files,
-                storage=FileStorage(
-                    engine,
-                    deployed.files,
-                    clock=deployed.clock,
-                    entropy=self.entropy,
-                    url=engine.url,
-                ),
+                storage=self._storage(engine),
                 entropy=self.entropy,
                 part_bytes_max=PART_BYTES_MAX,
             )
@@ -166,6 +161,16 @@ class Process:
         own = [Oidc(domain=pool.issuer, application_id=pool.client).spec()] if pool else []
         tokens = Tokens(engine, WebKeySets(), engine.clock, own=own, redact=engine.redact)
         return Authenticator(engine.name, self.deployed.admin_secret(), tokens)
+
+    def _storage(self, engine: Engine) -> FileStorage:
+        deployed = self.deployed
+        return FileStorage(
+            engine,
+            deployed.files,
+            clock=deployed.clock,
+            entropy=self.entropy,
+            url=engine.url,
+        )
 
     def close(self) -> None:
         """End what runs; Lambda never asks for it, tests do."""

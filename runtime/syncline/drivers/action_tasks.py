@@ -8,6 +8,7 @@ one that is cancelled from outside has none.
 import asyncio
 from collections.abc import Mapping
 from contextvars import Context, ContextVar, copy_context
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from syncline.action_ports import ActionBackend, ActionCall, ActionOutcome, ReadEnvironment
+from syncline.drivers.action_files import put_file
 from syncline.drivers.http_serving import serve
 from syncline.errors import UnavailableError
 from syncline.execution.action_context import ActionCtx, ActionRun, reply_value
@@ -158,6 +160,7 @@ class ActionTasks:
             environment=msgspec.convert(variables, dict[str, str]),
             log=log,
             clock=self._clock,
+            put=partial(asyncio.to_thread, put_file),
             random=Random(self._entropy.bits(128)),  # noqa: S311 - its users are told
         )
         return ActionCtx(run)

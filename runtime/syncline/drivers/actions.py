@@ -7,7 +7,7 @@ is recorded or repeated. Whoever waits for the answer may leave: the action goes
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 import orjson
@@ -23,16 +23,22 @@ from syncline.action_ports import (
     RunFunction,
     SearchVectors,
     SiteRequest,
+    UseFiles,
 )
+from syncline.drivers.action_files import use_files
 from syncline.drivers.answers import COULD_NOT_COMPLETE, Answer, Caller, client_message
 from syncline.drivers.bundle_loader import Bundles
 from syncline.drivers.environment import environment
+from syncline.drivers.http_messages import HttpError
 from syncline.drivers.log_events import LogEvent, LogStream
 from syncline.drivers.replica import Replica
 from syncline.errors import CallerError, SynclineError, UnavailableError
 from syncline.function_path import parse
 from syncline.limits import ACTION_SECONDS_MAX, ACTIONS_MAX
 from syncline.ports import Clock, Entropy, FunctionError
+
+if TYPE_CHECKING:
+    from syncline.drivers.file_storage import FileStorage
 
 Reply = Callable[[Answer], None]
 
@@ -101,6 +107,8 @@ class Actions:
         self._entropy = entropy
         self._events = events
         self._redact = redact
+        self.files: FileStorage | None = None
+        """Where files are kept, once that is known."""
         self._running = 0
         self._is_closing = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -264,10 +272,32 @@ class _Backend:
                 self.has_responded = True
                 going = await self._responder.respond(status, headers, body, last=is_last)
                 return ActionReply(b"true" if going else b"false")
+            case UseFiles():
+                return await self._use_files(request)
             case ReadEnvironment():
                 ts = self._actions.functions.latest_ts()
                 variables = await environment(self._actions.replica, ts)
                 return ActionReply(orjson.dumps(variables))
+
+    async def _use_files(self, request: UseFiles) -> ActionReply:
+        functions, storage = self._actions.functions, self._actions.files
+        path = f"_system/storage:{request.operation}"
+        whole = msgspec.structs.replace(self._caller, is_admin=True, identity=None)
+        await self._see_own_writes()
+        if request.operation in {"get_url", "get_metadata"}:
+            return _reply(await functions.query(path, request.arguments, whole))
+        if request.operation in {"generate_upload_url", "delete"}:
+            answer = await functions.mutation(path, request.arguments, whole)
+            self.written = max(self.written, answer.ts)
+            return _reply(answer)
+        if storage is None:
+            raise UnavailableError("NoFiles", "This deployment keeps no files.")
+        try:
+            reply = await use_files(storage, request)
+        except HttpError as error:
+            return ActionReply(None, FunctionError(error.message, is_server_made=True, data=None))
+        self.written = max(self.written, storage.written)
+        return reply
 
     async def _see_own_writes(self) -> None:
         functions = self._actions.functions

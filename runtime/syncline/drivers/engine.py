@@ -20,6 +20,7 @@ from syncline.drivers.actions import Actions, Responder
 from syncline.drivers.answers import ANONYMOUS, Answer, Caller
 from syncline.drivers.bundle_loader import BundleLoader, Bundles
 from syncline.drivers.committer import Committer
+from syncline.drivers.file_storage import FileStorage
 from syncline.drivers.log_events import LogEvent, LogStream
 from syncline.drivers.mutations import Mutations, Reply
 from syncline.drivers.push import Pusher, PushReport
@@ -386,6 +387,11 @@ class Engine:
         report = await self._pusher.push(bundle, folder, self.url)
         self._run(self._warm_actions())
         return report
+
+    def serve_files(self, storage: FileStorage) -> None:
+        """From now on actions have files."""
+        if self._actions is not None:
+            self._actions.files = storage
 
     async def stop_actions(self) -> None:
         """Cancel every action and start no more; their callers are told so."""

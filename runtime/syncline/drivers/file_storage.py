@@ -14,7 +14,7 @@ from typing import Final
 
 from syncline.drivers.deployment import Deployment
 from syncline.drivers.http_messages import HttpError
-from syncline.drivers.system_calls import system_mutation, system_query
+from syncline.drivers.system_calls import system_mutation, system_mutation_at, system_query
 from syncline.errors import UnavailableError
 from syncline.execution.file_addresses import PUT_PATH, is_public_key, make_key, private_key
 from syncline.file_ports import DirectUpload, FileStore, WrittenFile
@@ -72,6 +72,8 @@ class FileStorage:
         self._clock = clock
         self._entropy = entropy
         self.url = url
+        self.written = 0
+        """The newest ts that a file was committed at."""
 
     # Uploads
 
@@ -159,7 +161,12 @@ class FileStorage:
             case _:
                 raise AssertionError(f"begin_upload answered {answer}")
 
-    async def _begin_store(self, key: str) -> Begun:
+    async def _begin_store(
+        self,
+        key: str,
+        described: dict[str, Value] | None = None,
+        writable_until: float | None = None,
+    ) -> Begun:
         is_private = not is_public_key(key)
         upload_id = await system_mutation(
             self._deployment,
@@ -168,9 +175,27 @@ class FileStorage:
                 "key": key,
                 "secret": f"{self._entropy.bits(256):064x}" if is_private else None,
                 "expires": self._in(UPLOAD_EXPIRY_SECONDS),
+                "described": described,
+                "writableUntil": writable_until,
             },
         )
         return Begun(str(upload_id), key, FILE_BYTES_MAX)
+
+    async def offer(
+        self, described: WrittenFile, content_type: str | None, *, private: bool
+    ) -> tuple[str, DirectUpload] | None:
+        """Where an action may PUT a file and then `confirm` it; None: only `store` takes it."""
+        key = make_key(self._entropy.bits(128))
+        key = private_key(key) if private else key
+        address = await self._files.upload_address(
+            key, described, content_type=content_type, seconds=UPLOAD_URL_SECONDS
+        )
+        if address is None:
+            return None
+        begun = await self._begin_store(
+            key, _description(described, content_type), self._in(2 * UPLOAD_URL_SECONDS)
+        )
+        return begun.upload_id, address
 
     async def _keep(
         self,
@@ -208,7 +233,7 @@ class FileStorage:
 
     async def _finish(self, begun: Begun, written: WrittenFile, content_type: str | None) -> str:
         # If this fails, nobody knows whether there is a file now: the sweep will.
-        storage_id = await system_mutation(
+        storage_id, ts = await system_mutation_at(
             self._deployment,
             "_system/storage:finish_upload",
             {
@@ -220,6 +245,7 @@ class FileStorage:
         )
         if storage_id is None:
             raise await self._given_up(begun)
+        self.written = max(self.written, ts)
         return str(storage_id)
 
     async def _given_up(self, begun: Begun) -> HttpError:
@@ -254,11 +280,7 @@ class FileStorage:
             {
                 "expires": self._in(DIRECT_EXPIRY_SECONDS),
                 "writableUntil": self._in(2 * UPLOAD_URL_SECONDS),
-                "described": {
-                    "sha256": base64.b64encode(described.sha256).decode(),
-                    "size": float(described.size),
-                    "contentType": content_type,
-                },
+                "described": _description(described, content_type),
             },
         )
         address = await self._files.upload_address(
@@ -377,6 +399,14 @@ class FileStorage:
 
     def _in(self, seconds: int) -> float:
         return self._clock.now_ns() / 1e6 + seconds * 1000
+
+
+def _description(described: WrittenFile, content_type: str | None) -> dict[str, Value]:
+    return {
+        "sha256": base64.b64encode(described.sha256).decode(),
+        "size": float(described.size),
+        "contentType": content_type,
+    }
 
 
 def too_large(bytes_max: int) -> HttpError:

@@ -37,6 +37,14 @@ async def system_mutation(
     return wire_json.decode(_value(await deployment.mutation(path, encoded, SYSTEM)))
 
 
+async def system_mutation_at(
+    deployment: Deployment, path: str, arguments: dict[str, Value]
+) -> tuple[Value, int]:
+    """The value of a system mutation and the ts that it was committed at."""
+    answer = await deployment.mutation(path, wire_json.encode(arguments), SYSTEM)
+    return wire_json.decode(_value(answer)), answer.ts
+
+
 def _value(answer: Answer) -> bytes:
     if answer.value is not None:
         return answer.value

@@ -20,11 +20,13 @@ from syncline.action_ports import (
     SearchVectors,
 )
 from syncline.errors import ApplicationError, CallFailedError, DeveloperError
+from syncline.execution.action_storage import ActionStorage
 from syncline.execution.call_logger import call_logger
 from syncline.execution.called_function import path_of
 from syncline.execution.determinism.call_state import LogLines
 from syncline.execution.identity import UserIdentity, user_identity
 from syncline.execution.vector_search import VectorResult
+from syncline.file_ports import DirectUpload
 from syncline.index.key_encoding import MISSING
 from syncline.limits import VECTOR_RESULTS_DEFAULT
 from syncline.ports import Clock
@@ -45,13 +47,16 @@ class ActionRun:
         log: LogLines,
         clock: Clock,
         random: Random,
+        put: Callable[[DirectUpload, bytes], Awaitable[None]],
     ) -> None:
+        """`put`: sends a file to an address."""
         self.backend = backend
         self.identity = identity
         self.environment = environment
         self.log = log
         self.clock = clock
         self.random = random
+        self.put = put
 
     async def ask(self, request: ActionRequest) -> Value:
         """The deployment's answer to a request.
@@ -109,6 +114,11 @@ class ActionCtx:
 
     def __init__(self, run: ActionRun) -> None:
         self._run = run
+
+    @property
+    def storage(self) -> ActionStorage:
+        """Files, with their content."""
+        return ActionStorage(self._run)
 
     @property
     def auth(self) -> ActionAuth:

@@ -154,6 +154,7 @@ class DevServer:
         storage = FileStorage(
             engine, files, clock=engine.clock, entropy=self._entropy, url=engine.url
         )
+        engine.serve_files(storage)
         api = make_http_api(engine, authenticator, options.data, self._entropy, storage)
         await api.start()
         site = Site(engine, authenticator)

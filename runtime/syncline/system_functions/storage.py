@@ -60,15 +60,22 @@ async def begin_upload(
 
 
 @mutation
-async def begin_store(ctx: "MutationCtx", key: str, secret: str | None, expires: float) -> str:
+async def begin_store(
+    ctx: "MutationCtx",
+    key: str,
+    secret: str | None,
+    expires: float,
+    described: Described | None = None,
+    writableUntil: float | None = None,
+) -> str:
     """Note the key of a new file, which is private exactly if it has a secret: the upload's id."""
     upload = {
         "kind": "upload",
         "key": key,
         "secret": secret,
         "expires": expires,
-        "described": None,
-        "writableUntil": None,
+        "described": described,
+        "writableUntil": writableUntil,
     }
     return await ctx.db.insert("_files_pending", upload)
 
