@@ -48,6 +48,7 @@ PATTERNS = {
     }
     | {("s3:GetObject", f"{BUCKET}/search/*")}
     | {("s3:DeleteObject", f"{BUCKET}/{prefix}/*") for prefix in CLIENTS_FILES},
+    "action": {("s3:GetObject", f"{BUCKET}/bundles/*")},
     "sweeper": set(),
     "ticker": {_connections("POST")},
     "push": {(f"s3:{operation}Object", f"{BUCKET}/bundles/*") for operation in ("Get", "Put")},
@@ -127,7 +128,7 @@ def test_a_missing_object_is_missing_and_not_forbidden(assembly: Assembly):
                 listed.update(json.loads(statement.conditions)["StringLike"]["s3:prefix"])
         assert listed == read, name
         listers |= {name} if listed else set()
-    assert listers == {"session", "follower", "http", "push"}
+    assert listers == {"session", "follower", "http", "action", "push"}
 
 
 def test_network_interfaces_are_made_in_the_deployment_s_region_only(other: Assembly):
@@ -220,6 +221,24 @@ def test_the_log_is_reached_by_those_who_read_or_write_it(default: Assembly, oth
         for action, _ in other.allowed(name)
         if action.startswith("rds-data:")
     } == {"push"}
+
+
+def test_actions_reach_data_by_asking_one_function_only(assembly: Assembly):
+    invoked = {
+        name: resource
+        for name in FUNCTIONS
+        for action, resource in assembly.allowed(name)
+        if action == "lambda:InvokeFunction"
+    }
+    (function,) = [each for name, each in assembly.functions() if name == "action"]
+    name = function.properties["FunctionName"]
+    assert name.endswith("-action")
+    assert set(invoked) == {"session", "http", "action"}
+    assert invoked["session"] == invoked["http"]
+    assert invoked["session"].endswith(f":function:{name}")
+    assert invoked["action"].startswith("<Compute/Http/")
+    services = {action.partition(":")[0] for action, _ in assembly.allowed("action") - TRACING}
+    assert services == {"kms", "lambda", "logs", "s3", "sqs"}
 
 
 def test_schema_changes_are_the_push_s_alone(assembly: Assembly):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import cast
 
 from aws_cdk import (
+    ArnFormat,
     CfnOutput,
     CustomResource,
     Duration,
@@ -19,12 +20,12 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct, IConstruct
 
-from syncline.aws.settings import Settings
+from syncline.aws.settings import DATA_FUNCTION_VARIABLE, Settings
 from syncline_cdk.address_stack import AddressStack
 from syncline_cdk.data_stack import DataStack
 from syncline_cdk.executors import Executor, Runtime
 from syncline_cdk.functions import FUNCTIONS
-from syncline_cdk.permissions import Surroundings, statements_of
+from syncline_cdk.permissions import Surroundings, action_function_name, statements_of
 from syncline_cdk.queues import QUEUE_SHAPES, Queues
 from syncline_cdk.requirements import CodeTarget
 from syncline_cdk.settings import DeploymentSettings
@@ -63,7 +64,9 @@ class ComputeStack(Stack):
             exclude=["**/__pycache__/**", "**/*.pyc", ".env*", "**/.*"],
             ignore_mode=IgnoreMode.GIT,
         )
-        around = Surroundings(data, address, self.queues, _object_arn(self, source))
+        action_name = action_function_name(settings.deployment)
+        named = _function_arn(self, action_name)
+        around = Surroundings(data, address, self.queues, _object_arn(self, source), named)
         runtime = Runtime(
             settings=settings,
             code=lambda_.Code.from_asset(str(code)),
@@ -82,7 +85,9 @@ class ComputeStack(Stack):
                 statements=statements_of(function, around),
             )
             for function, shape in FUNCTIONS.items()
+            if function != "action"
         }
+        self.executors["action"] = self._actions(action_name, runtime, around)
         self._take_from_queues(settings)
         self._wake_every_minute()
         self._sweep_files()
@@ -91,6 +96,20 @@ class ComputeStack(Stack):
     def function(self, name: str) -> lambda_.IFunction:
         """What calls of the function of that name go to (`functions.FUNCTIONS`)."""
         return cast("lambda_.IFunction", self.executors[name].target)
+
+    def _actions(self, name: str, runtime: Runtime, around: Surroundings) -> Executor:
+        """Named beforehand, so that those who start it need not be made after it."""
+        data = self.function("http").function_arn
+        return Executor(
+            self,
+            "action",
+            shape=FUNCTIONS["action"],
+            runtime=replace(
+                runtime, environment={**runtime.environment, DATA_FUNCTION_VARIABLE: data}
+            ),
+            statements=statements_of("action", replace(around, data_function_arn=data)),
+            function_name=name,
+        )
 
     def _take_from_queues(self, settings: DeploymentSettings) -> None:
         queues = {
@@ -168,6 +187,15 @@ class ComputeStack(Stack):
         CfnOutput(self, "FunctionsHash", value=source.asset_hash)
 
 
+def _function_arn(stack: Stack, name: str) -> str:
+    return stack.format_arn(
+        service="lambda",
+        resource="function",
+        resource_name=name,
+        arn_format=ArnFormat.COLON_RESOURCE_NAME,
+    )
+
+
 def _object_arn(stack: Stack, asset: assets.Asset) -> str:
     return stack.format_arn(
         service="s3",
@@ -202,5 +230,6 @@ def _environment(
         admin_secret_arn=data.admin_secret.secret_arn,
         database=data.database.for_owner() if as_owner else data.database.for_functions(),
         commit_routine=settings.commit_routine,
+        action_function=action_function_name(settings.deployment),
         user_pool=data.users.for_functions() if data.users is not None else None,
     ).environment()

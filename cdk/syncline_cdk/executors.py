@@ -32,6 +32,14 @@ class Runtime:
     key: kms.IKey
     database: Database
 
+    def variables(self) -> dict[str, str]:
+        """The environment, with what the logger and the metrics read."""
+        return {
+            **self.environment,
+            "POWERTOOLS_SERVICE_NAME": self.settings.deployment,
+            "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
+        }
+
     def architecture(self) -> lambda_.Architecture:
         """The processor that the code was built for."""
         arm = self.target.architecture == "arm64"
@@ -49,7 +57,9 @@ class Executor(Construct):
         shape: FunctionShape,
         runtime: Runtime,
         statements: Sequence[iam.PolicyStatement],
+        function_name: str | None = None,
     ) -> None:
+        """`function_name`: for one that others have to know before it is made."""
         super().__init__(scope, name.title())
         settings = runtime.settings
         self.log_group = logs.LogGroup(
@@ -66,6 +76,7 @@ class Executor(Construct):
         self.function = lambda_.Function(
             self,
             "Function",
+            function_name=function_name,
             description=f"Syncline {settings.deployment}: {shape.purpose}",
             runtime=lambda_.Runtime(
                 f"python{runtime.target.python}",
@@ -77,11 +88,7 @@ class Executor(Construct):
             handler=shape.handler(name),
             memory_size=shape.memory,
             timeout=Duration.seconds(shape.timeout_seconds),
-            environment={
-                **runtime.environment,
-                "POWERTOOLS_SERVICE_NAME": settings.deployment,
-                "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
-            },
+            environment=runtime.variables(),
             environment_encryption=runtime.key,
             # The role's policy is complete as it stands: nothing may widen it on the way.
             role=self.role.without_policy_updates(),

@@ -27,6 +27,7 @@ OBJECTS: Final = {
         *(BUNDLE_PREFIX, EXPORT_PREFIX, IMPORT_PREFIX),
         *(PRIVATE_FILE_PREFIX, PUBLIC_FILE_PREFIX),
     ),
+    "action": (BUNDLE_PREFIX,),
     "push": (BUNDLE_PREFIX,),
 }
 """Below which prefixes of the bucket a function may touch any object."""

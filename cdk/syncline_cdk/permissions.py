@@ -35,6 +35,14 @@ class Surroundings:
     queues: Queues
     functions_asset_arn: str
     """The object in the bootstrap bucket that holds the functions to push."""
+    action_function_arn: str
+    data_function_arn: str = ""
+    """Of `http`, once it is there."""
+
+
+def action_function_name(deployment: str) -> str:
+    """Known beforehand: the function asks `http` for data, and `http` starts it."""
+    return f"{deployment}-action"
 
 
 _READ_ITEMS: Final = ("GetItem", "Query")
@@ -176,6 +184,7 @@ def _session(around: Surroundings) -> list[iam.PolicyStatement]:
         _consume(queues.session.queue_arn, "ChangeMessageVisibility"),
         _admin_secret(around),
         _post(around, "DELETE", "POST"),
+        _start_actions(around),
     ]
 
 
@@ -209,6 +218,20 @@ def _http(around: Surroundings) -> list[iam.PolicyStatement]:
             *("DeleteObject", "GetObject", "PutObject"),
         ),
         _admin_secret(around),
+        _start_actions(around),
+    ]
+
+
+def _start_actions(around: Surroundings) -> iam.PolicyStatement:
+    return _allow("Actions", ["lambda:InvokeFunction"], around.action_function_arn)
+
+
+def _action(around: Surroundings) -> list[iam.PolicyStatement]:
+    """Users' code with the network: what it may do to data, it asks for."""
+    return [
+        _allow("Data", ["lambda:InvokeFunction"], around.data_function_arn),
+        _objects("Bundles", around, [BUNDLE_PREFIX], "GetObject"),
+        _send("Lane", around.queues.session.queue_arn),
     ]
 
 
@@ -250,6 +273,7 @@ _STATEMENTS: Final[Mapping[str, Callable[[Surroundings], list[iam.PolicyStatemen
         "session": _session,
         "follower": _follower,
         "http": _http,
+        "action": _action,
         "sweeper": _sweeper,
         "ticker": _ticker,
         "push": _push,

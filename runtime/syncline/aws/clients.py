@@ -7,8 +7,12 @@ from botocore.config import Config
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
+
+WAITED_SECONDS = 60
+"""Seconds after which an answer of a function is no longer waited for; all of them take less."""
 
 # pyright: reportUnknownMemberType=false
 # boto3's stub has an overload per service, unknown for those whose stubs are not installed.
@@ -23,6 +27,16 @@ def s3() -> "S3Client":
     """S3. Addresses that it signs hold for encrypted buckets and in this process's region."""
     return boto3.client(
         "s3", config=Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
+    )
+
+
+def functions() -> "LambdaClient":
+    """Lambda. A call is made once: what became of one that got lost is in doubt."""
+    return boto3.client(
+        "lambda",
+        config=Config(
+            retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=WAITED_SECONDS
+        ),
     )
 
 

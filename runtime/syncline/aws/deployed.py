@@ -24,6 +24,7 @@ from syncline.aws.dynamo_interest import DynamoInterest
 from syncline.aws.dynamo_sessions import DynamoSessions
 from syncline.aws.file_bucket import FileBucket
 from syncline.aws.gateway import ApiGateway
+from syncline.aws.lambda_actions import LambdaActions
 from syncline.aws.queues import FollowerQueue, SessionQueue, TickQueue
 from syncline.aws.segment_bucket import SegmentBucket
 from syncline.aws.settings import DataApiDatabase, Settings
@@ -138,6 +139,12 @@ class Deployed:
         """The folder of this code, if it was built for Lambda (cdk/syncline_cdk/bundling.py)."""
         folder = Path(syncline.__file__).parent.parent
         return folder if (folder / LOCK_FILE).is_file() else None
+
+    @cached_property
+    def actions(self) -> LambdaActions | None:
+        """The function that runs actions, if there is one."""
+        name = self.settings.action_function
+        return LambdaActions(clients.functions(), name) if name else None
 
     @cached_property
     def bundles(self) -> S3Bundles:

@@ -65,15 +65,31 @@ def response_event(response: HttpResponse) -> dict[str, object]:
     """
     answer = _answer(response)
     if answer is None:
-        message = (
-            f"The answer has more than the {ANSWER_BYTES_MAX} bytes that a Lambda function may "
-            "return. Ask for less: page the query, or use `syncline export` for all documents."
-        )
-        error = error_response(HttpError(413, "ResponseTooLarge", message))
+        error = _too_large()
         kept = [each for each in response.headers if each[0].lower() != _ONLY_FOR_THE_BODY]
         answer = _answer(error.with_headers(*kept))
         assert answer is not None, "headers have bounds far below the limit"
     return answer
+
+
+def too_large_event() -> dict[str, object]:
+    """Instead of an answer that is too large for Lambda."""
+    answer = _answer(_too_large())
+    assert answer is not None, "it is short"
+    return answer
+
+
+def within_bounds(answer: Mapping[str, object]) -> bool:
+    """Whether Lambda takes an answer of this size."""
+    return _json_bytes(answer) <= ANSWER_BYTES_MAX
+
+
+def _too_large() -> HttpResponse:
+    message = (
+        f"The answer has more than the {ANSWER_BYTES_MAX} bytes that a Lambda function may "
+        "return. Ask for less: page the query, or use `syncline export` for all documents."
+    )
+    return error_response(HttpError(413, "ResponseTooLarge", message))
 
 
 def _body(event: APIGatewayProxyEventV2) -> bytes:
@@ -139,7 +155,7 @@ def _answer(response: HttpResponse) -> dict[str, object] | None:
     for name, value in response.headers:
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     head: dict[str, object] = {"statusCode": response.status, "headers": headers}
-    text = _text(body, response.content_type)
+    text = text_of(body, response.content_type)
     if text is not None:
         answer: dict[str, object] = {**head, "body": text, "isBase64Encoded": False}
         if _json_bytes(answer) <= ANSWER_BYTES_MAX:
@@ -149,7 +165,8 @@ def _answer(response: HttpResponse) -> dict[str, object] | None:
     return answer if _json_bytes(answer) <= ANSWER_BYTES_MAX else None
 
 
-def _text(body: bytes, content_type: str) -> str | None:
+def text_of(body: bytes, content_type: str) -> str | None:
+    """A body as text, if it is one."""
     if not body:
         return ""
     if not content_type.startswith(_TEXT_TYPES):

@@ -26,6 +26,7 @@ from syncline.drivers.follower import FollowedDocuments
 from syncline.drivers.http_api import HttpApi
 from syncline.drivers.log_events import LogEvent
 from syncline.drivers.memory_interest import MemoryInterest
+from syncline.drivers.site import Site
 from syncline.drivers.stored_session import StoredSessions
 from syncline.drivers.tokens import Tokens
 from syncline.errors import UnavailableError
@@ -104,6 +105,7 @@ class Process:
                 # Of queries that this process shares; sessions have theirs in DynamoDB.
                 interest=MemoryInterest(),
                 runner=self._make_runner(),
+                actions=deployed.actions,
                 bundles=deployed.bundles,
                 segments=deployed.segments,
                 clock=deployed.clock,
@@ -128,6 +130,7 @@ class Process:
                 gateway=deployed.gateway,
                 interest=deployed.interest,
                 wakeups=deployed.session_queue,
+                actions=deployed.actions,
                 authenticator=self._authenticator(engine),
                 entropy=self.entropy,
                 limits=SessionLimits(
@@ -155,6 +158,11 @@ class Process:
                 part_bytes_max=PART_BYTES_MAX,
             )
         return self._api
+
+    async def site(self) -> Site:
+        """What answers requests to the site."""
+        engine = await self.engine()
+        return Site(engine, self._authenticator(engine))
 
     def _authenticator(self, engine: Engine) -> Authenticator:
         pool = self.deployed.settings.user_pool

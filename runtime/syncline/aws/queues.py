@@ -20,7 +20,7 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from syncline.errors import CorruptionError, DeveloperError, SynclineError, UnavailableError
-from syncline.sync.delivery import Event, Left, Opened, QueueMessage, Received, Refresh
+from syncline.sync.delivery import ActionEnded, Event, Left, Opened, QueueMessage, Received, Refresh
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -30,6 +30,8 @@ BATCH_MAX: Final = 10
 """Messages of one SendMessageBatch; an AWS quota."""
 BODY_BYTES_MAX: Final = 100_000
 """Bytes of a body of ours: ten together, with attributes, stay under the 1 MiB of an SQS batch."""
+SINGLE_BODY_BYTES_MAX: Final = 900_000
+"""Bytes of a body that is sent alone: with its attributes it stays under 1 MiB, too."""
 GROUP_CHARACTERS_MAX: Final = 128
 DELAY_SECONDS_MAX: Final = 900
 """AWS quotas (aws-facts.md 1.5, 5.3)."""
@@ -191,6 +193,9 @@ def _event_id(connection: str, event: Event) -> str:
     if isinstance(event, Opened | Left) or (isinstance(event, Refresh) and event.ts):
         ts = f"{event.ts}-" if isinstance(event, Refresh) else ""
         return f"{type(event).__name__}-{ts}{hashlib.sha256(connection.encode()).hexdigest()}"
+    if isinstance(event, ActionEnded):
+        name = f"{event.request_id} {connection}"
+        return f"ActionEnded-{hashlib.sha256(name.encode()).hexdigest()}"
     return uuid.uuid4().hex
 
 
@@ -285,11 +290,12 @@ class _Queue:
         self._share = SystemRandom().random
 
     async def send(self, entries: Sequence["SendMessageBatchRequestEntryTypeDef"]) -> None:
+        bytes_max = SINGLE_BODY_BYTES_MAX if len(entries) == 1 else BODY_BYTES_MAX
         for entry in entries:
-            if (size := len(entry["MessageBody"].encode())) > BODY_BYTES_MAX:
+            if (size := len(entry["MessageBody"].encode())) > bytes_max:
                 raise DeveloperError(
                     "MessageTooLarge",
-                    f"A message of {size} bytes can't be queued; {BODY_BYTES_MAX} fit.",
+                    f"A message of {size} bytes can't be queued; {bytes_max} fit.",
                 )
         batches = [entries[at : at + BATCH_MAX] for at in range(0, len(entries), BATCH_MAX)]
         await asyncio.gather(*[self._send_batch(batch) for batch in batches])

@@ -17,6 +17,8 @@ handlers read and what they are given can't differ.
 | SYNCLINE_DATABASE_ARN and _SECRET_ARN | the Data API's cluster and login, or instead of them |
 | SYNCLINE_DATABASE_HOST and _USER | a PostgreSQL address and the user that logs in through IAM |
 | SYNCLINE_USER_POOL_ISSUER and _CLIENT | the Cognito user pool whose ID tokens are taken, if any |
+| SYNCLINE_ACTION_FUNCTION | the function that runs actions, if any |
+| SYNCLINE_DATA_FUNCTION | of that function alone: the one that it asks for data |
 | SYNCLINE_COMMIT_ROUTINE | "function" or "procedure" (architecture.md, "Commit") |
 """
 
@@ -92,6 +94,14 @@ _PLAIN_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({
 })  # fmt: skip
 """Attribute and variable of every setting that is any text but the empty one."""
 
+DATA_FUNCTION_VARIABLE: Final = "SYNCLINE_DATA_FUNCTION"
+"""Set for the function that runs actions alone."""
+
+_OPTIONAL_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({
+    "action_function": "SYNCLINE_ACTION_FUNCTION",
+    "data_function": DATA_FUNCTION_VARIABLE,
+})  # fmt: skip
+
 _DATABASE_NAME: Final = "SYNCLINE_DATABASE_NAME"
 _CLUSTER_ARN: Final = "SYNCLINE_DATABASE_ARN"
 _SECRET_ARN: Final = "SYNCLINE_DATABASE_SECRET_ARN"  # noqa: S105 - a variable's name
@@ -127,6 +137,10 @@ class Settings:
     database: DataApiDatabase | DirectDatabase
     commit_routine: CommitRoutine
     user_pool: UserPoolSettings | None = None
+    action_function: str = ""
+    """The function that runs actions; "": nobody does."""
+    data_function: str = ""
+    """Whom that function asks for data; other functions are not told."""
 
     def environment(self) -> dict[str, str]:
         """The variables that `from_environment` reads these settings from."""
@@ -142,6 +156,9 @@ class Settings:
                 variables |= {_CLUSTER_ARN: cluster_arn, _SECRET_ARN: secret_arn}
             case DirectDatabase(host, user):
                 variables |= {_HOST: host, _USER: user}
+        for attribute, variable in _OPTIONAL_VARIABLES.items():
+            if value := cast("str", getattr(self, attribute)):
+                variables[variable] = value
         if self.user_pool is not None:
             variables |= {
                 _POOL_ISSUER: self.user_pool.issuer,
@@ -173,6 +190,10 @@ class Settings:
             commit_routine=cast("CommitRoutine", routine),
             database=_database(environment),
             user_pool=_user_pool(environment),
+            **{
+                attribute: environment.get(variable, "")
+                for attribute, variable in _OPTIONAL_VARIABLES.items()
+            },
         )
 
 

@@ -140,14 +140,13 @@ class Actions:
         Raises:
             UnavailableError: too many run already, or the deployment is going down.
         """
-        request_id = f"{self._entropy.bits(64):016x}"
-        backend = _Backend(self, caller, depth)
-        call = await self._call(path, arguments, caller, request_id, depth)
+        backend = EngineBackend(self, caller, depth)
+        call = await self.call(path, arguments, caller, depth)
         outcome = await self._run(call, backend)
         lines = () if self._redact else outcome.log_lines
         if outcome.error is None:
             return Answer(backend.written, outcome.value, log_lines=lines)
-        message = client_message(outcome.error, request_id, redact=self._redact)
+        message = client_message(outcome.error, call.request_id, redact=self._redact)
         return Answer(backend.written, None, message, outcome.error.data, lines)
 
     async def serve(self, request: SiteRequest, caller: Caller, responder: Responder) -> None:
@@ -156,9 +155,8 @@ class Actions:
         Raises:
             UnavailableError: too many actions run already, or the deployment is going down.
         """
-        request_id = f"{self._entropy.bits(64):016x}"
-        backend = _Backend(self, caller, 0, responder)
-        call = await self._call("", b"", caller, request_id, 0)
+        backend = EngineBackend(self, caller, 0, responder)
+        call = await self.call("", b"", caller)
         outcome = await self._run(msgspec.structs.replace(call, site=request), backend)
         if outcome.error is None:
             return
@@ -166,10 +164,10 @@ class Actions:
             # Its length or its end are missing: the client sees that it was cut off.
             responder.abort()
         else:
-            body = _site_error(outcome.error, request_id, redact=self._redact)
+            body = _site_error(outcome.error, call.request_id, redact=self._redact)
             await responder.respond(500, [(b"content-type", b"application/json")], body, last=True)
 
-    async def _run(self, call: ActionCall, backend: "_Backend") -> ActionOutcome:
+    async def _run(self, call: ActionCall, backend: "EngineBackend") -> ActionOutcome:
         if self._is_closing:
             raise UnavailableError("ShuttingDown", "The deployment is shutting down.")
         if self._running >= ACTIONS_MAX:
@@ -186,9 +184,14 @@ class Actions:
         self._report(call, outcome, started)
         return outcome
 
-    async def _call(
-        self, path: str, arguments: bytes, caller: Caller, request_id: str, depth: int
-    ) -> ActionCall:
+    def backend(self, caller: Caller, written: int) -> "EngineBackend":
+        """The deployment as an action elsewhere sees it, which has caused commits to `written`."""
+        backend = EngineBackend(self, caller, 0)
+        backend.written = written
+        return backend
+
+    async def call(self, path: str, arguments: bytes, caller: Caller, depth: int = 0) -> ActionCall:
+        """What whoever runs an action is given."""
         ts = self.functions.latest_ts()
         bundle = self.replica.deployment_at(ts).bundle
         await self.load(bundle)
@@ -201,7 +204,7 @@ class Actions:
             is_inner=caller.is_inner,
             bundle=bundle,
             tables={table.number: table.name for table in tables},
-            request_id=request_id,
+            request_id=f"{self._entropy.bits(64):016x}",
             seconds_max=self._seconds_max,
             depth=depth,
         )
@@ -241,7 +244,7 @@ class Actions:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class _Backend:
+class EngineBackend:
     """The deployment as one action sees it (action_ports.ActionBackend)."""
 
     def __init__(

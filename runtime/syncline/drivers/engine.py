@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from syncline.action_ports import ActionRunner, SiteRequest
+from syncline.action_ports import ActionCall, ActionRunner, SiteRequest
 from syncline.commit.record import Commit, Position
 from syncline.commit.tail import Tail
-from syncline.drivers.actions import Actions, Responder
+from syncline.drivers.actions import Actions, EngineBackend, Responder
 from syncline.drivers.answers import ANONYMOUS, Answer, Caller
 from syncline.drivers.bundle_loader import BundleLoader, Bundles
 from syncline.drivers.committer import Committer
@@ -366,6 +366,16 @@ class Engine:
         if self._actions is None:
             return Answer(self.latest_ts(), None, NO_ACTIONS)
         return await self._actions.run(path, arguments, caller)
+
+    async def action_call(self, path: str, arguments: bytes, caller: Caller) -> ActionCall:
+        """What an action that is run elsewhere is given."""
+        assert self._actions is not None, "somebody else runs actions"
+        return await self._actions.call(path, arguments, caller)
+
+    def action_backend(self, caller: Caller, written: int) -> EngineBackend:
+        """The deployment as an action elsewhere sees it, which has caused commits to `written`."""
+        assert self._actions is not None, "somebody else runs actions"
+        return self._actions.backend(caller, written)
 
     def start_action(self, path: str, arguments: bytes, caller: Caller, reply: Reply) -> None:
         """Run an action in the background; `reply` is called when it has ended."""

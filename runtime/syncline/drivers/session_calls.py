@@ -14,14 +14,6 @@ def query_path(text: str) -> str:
         return text
 
 
-def missing_action(text: str) -> CallResult:
-    """The answer to an action: a bundle has none."""
-    try:
-        return CallResult(0, None, f"Could not find public function for '{parse(text).display}'.")
-    except CallerError as error:
-        return CallResult(0, None, error.message)
-
-
 def call_result(answer: Answer) -> CallResult:
     """An answer as the session machine takes it."""
     return CallResult(

@@ -14,30 +14,39 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
+from syncline.action_ports import ActionCall
 from syncline.drivers.answers import Answer, Caller
 from syncline.drivers.authentication import Authenticator
 from syncline.drivers.credentials import AuthenticationError
-from syncline.drivers.engine import Engine
-from syncline.drivers.session_calls import call_result, missing_action, query_path
+from syncline.drivers.engine import NO_ACTIONS, Engine
+from syncline.drivers.session_calls import call_result, query_path
 from syncline.errors import CallerError, UnavailableError
 from syncline.function_path import parse
 from syncline.index.key_range import KeyRange
 from syncline.ports import (
     ConnectionGateway,
-    ConnectionGone,
-    DeliveryInDoubt,
     Entropy,
     InterestStore,
     SessionRecord,
     SessionStore,
     SessionWakeups,
 )
-from syncline.sync.delivery import Event, Left, Opened, QueueMessage, Received, Refresh, Tick
+from syncline.sync.delivery import (
+    ActionEnded,
+    Event,
+    Left,
+    Opened,
+    QueueMessage,
+    Received,
+    Refresh,
+    Tick,
+)
 from syncline.sync.session import (
+    CallResult,
     Close,
     Effect,
     QueryResult,
@@ -89,13 +98,23 @@ class _Handling:
     seen: int = 0
     ranges: bytes = b""
     frames: list[bytes] = field(default_factory=list[bytes])
+    actions: list[tuple[int, ActionCall]] = field(default_factory=list[tuple[int, ActionCall]])
+    """To be started, by their request ids."""
     is_closing: bool = False
+
+
+class ActionStarter(Protocol):
+    """Starts actions elsewhere; an ActionEnded comes back through the connection's queue."""
+
+    async def start(self, connection: str, request_id: int, call: ActionCall) -> None:
+        """Start one. UnavailableError or CallerError: it may not have been started."""
+        ...
 
 
 class StoredSessions:
     """Handles the messages of stored sessions in one executor."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one port each
         self,
         engine: Engine,
         *,
@@ -106,6 +125,7 @@ class StoredSessions:
         authenticator: Authenticator,
         entropy: Entropy,
         limits: SessionLimits,
+        actions: ActionStarter | None = None,
     ) -> None:
         """`interest`: shared by all executors; registered are pairs (connection, number)."""
         self._engine = engine
@@ -116,6 +136,7 @@ class StoredSessions:
         self._authenticator = authenticator
         self._entropy = entropy
         self._limits = limits
+        self._actions = actions
 
     def _now_ms(self) -> int:
         return self._engine.clock.now_ns() // 1_000_000
@@ -143,7 +164,7 @@ class StoredSessions:
             changed = SessionRecord(
                 version=record.version + 1 if record else 1,
                 sequence=message.sequence,
-                sending=bool(handling.frames) or handling.is_closing,
+                sending=bool(handling.frames or handling.actions) or handling.is_closing,
                 interest=handling.interest,
                 tick_ms=None if handling.session.is_closed else handling.session.next_tick_ms,
                 silence_ms=handling.session.silence_ms,
@@ -181,8 +202,10 @@ class StoredSessions:
             # Its own mutation, mostly: the update after the answer has shown it.
             return None
         await self._step(handling, event)
-        while session.wants_update:
-            await self._update(connection, handling)
+        await self._show(connection, handling)
+        # That took a while: what had only to wait for it to pass may have no message behind it.
+        await self._carry_out(handling, session.settle(self._now_ms()))
+        await self._show(connection, handling)
         if session.is_closed:
             self._forget(connection, handling)
             handling.interest, handling.ranges = 0, b""
@@ -190,6 +213,11 @@ class StoredSessions:
             # Behind what is on its way: by then it is known whose the requests are.
             await self._wakeups.wake(connection)
         return handling
+
+    async def _show(self, connection: str, handling: _Handling) -> None:
+        """Every update that is wanted."""
+        while handling.session.wants_update:
+            await self._update(connection, handling)
 
     async def _step(self, handling: _Handling, event: Event) -> None:
         session = handling.session
@@ -202,6 +230,12 @@ class StoredSessions:
                 await self._carry_out(handling, session.settle(self._now_ms()))
                 await self._engine.committer.follow()
                 session.invalidated()
+            case ActionEnded(request_id, result):
+                # It may be told twice, or of a connection that has started over.
+                if request_id in session.running_actions:
+                    await self._carry_out(
+                        handling, session.action_finished(request_id, result, self._now_ms())
+                    )
             case Left() | Opened():
                 session.close(1001, "")
 
@@ -225,13 +259,28 @@ class StoredSessions:
                 case RunMutation() as wish:
                     result = call_result(await self._mutate(session, wish))
                     todo.extend(session.mutation_finished(wish.request_id, result, self._now_ms()))
-                case RunAction(request_id, path):
-                    result = missing_action(path)
-                    todo.extend(session.action_finished(request_id, result, self._now_ms()))
+                case RunAction() as wish:
+                    refusal = await self._take_action(handling, wish)
+                    if refusal is not None:
+                        now_ms = self._now_ms()
+                        todo.extend(session.action_finished(wish.request_id, refusal, now_ms))
                 case VerifyToken() as token:
                     todo.extend(await self._verify(session, token))
                 case Close():
                     handling.is_closing = True
+
+    async def _take_action(self, handling: _Handling, wish: RunAction) -> CallResult | None:
+        """Have it started once the session is stored; why not, if it can't be."""
+        caller = Caller(wish.identity, wish.is_admin)
+        try:
+            if self._actions is None:
+                return CallResult(0, None, NO_ACTIONS)
+            path = str(parse(wish.path))
+            call = await self._engine.action_call(path, wish.arguments, caller)
+        except CallerError as error:
+            return CallResult(0, None, error.message)
+        handling.actions.append((wish.request_id, call))
+        return None
 
     async def _mutate(self, session: Session, wish: RunMutation) -> Answer:
         try:
@@ -339,9 +388,15 @@ class StoredSessions:
 
     async def _send(self, connection: str, record: SessionRecord, handling: _Handling) -> None:
         try:
+            for request_id, call in handling.actions:
+                assert self._actions is not None
+                # Behind the mark: whoever finds it knows that this may have happened, so an action
+                # is started at most once, and a client that could wait for ever is sent away.
+                await self._actions.start(connection, request_id, call)
             for frame in handling.frames:
                 await self._gateway.post(connection, frame)
-        except (ConnectionGone, DeliveryInDoubt):
+        except (CallerError, UnavailableError):
+            # The connection is gone, or what was posted or started is in doubt.
             await self._give_up(connection)
             return
         if handling.is_closing:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 from syncline.sync.client_kind import ClientKind
+from syncline.sync.results import CallResult
 
 
 class Opened(msgspec.Struct, frozen=True, tag="opened"):
@@ -37,7 +38,14 @@ class Left(msgspec.Struct, frozen=True, tag="left"):
     """The connection is gone."""
 
 
-Event: TypeAlias = Opened | Received | Refresh | Tick | Left
+class ActionEnded(msgspec.Struct, frozen=True, tag="action"):
+    """An action that the session had started has come to its end."""
+
+    request_id: int
+    result: CallResult
+
+
+Event: TypeAlias = Opened | Received | Refresh | Tick | Left | ActionEnded
 
 
 class QueueMessage(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from syncline.aws.queues import (
     BODY_BYTES_MAX,
     LANE_NS,
+    SINGLE_BODY_BYTES_MAX,
     FollowerQueue,
     SessionQueue,
     TickPass,
@@ -25,9 +26,12 @@ from syncline.aws.queues import (
 )
 from syncline.errors import CorruptionError, DeveloperError, UnavailableError
 from syncline.sync.client_kind import ClientKind
-from syncline.sync.delivery import Left, Opened, QueueMessage, Received, Refresh, Tick
+from syncline.sync.delivery import ActionEnded, Left, Opened, QueueMessage, Received, Refresh, Tick
+from syncline.sync.session import CallResult
 
 EVENTS = [
+    ActionEnded(3, CallResult(7, b'{"a":1.0}', log_lines=("[LOG] 'x'",))),
+    ActionEnded(4, CallResult(0, None, "no", b"null")),
     Opened(ClientKind("npm", (1, 48, 0))),
     Received('{"type":"Event"} \u0000 ü 😀'),
     Refresh(),
@@ -194,7 +198,19 @@ def test_an_id_that_names_no_group_is_refused_before_anything_is_put(sqs, connec
 def test_a_message_that_no_batch_of_ten_has_room_for_is_refused(sqs):
     url = fifo(sqs)
     with pytest.raises(DeveloperError, match=str(BODY_BYTES_MAX)):
-        asyncio.run(SessionQueue(sqs, url).put("c", Received("x" * BODY_BYTES_MAX)))
+        asyncio.run(SessionQueue(sqs, url).put_all(["c", "d"], Received("x" * BODY_BYTES_MAX)))
+
+
+def test_a_message_alone_has_more_room(sqs):
+    url = fifo(sqs)
+    queue = SessionQueue(sqs, url)
+    asyncio.run(queue.put("c", ActionEnded(1, CallResult(5, b'"' + b"x" * 600_000 + b'"'))))
+    [(connection, message)] = map(decode_session_record, records(sqs, url))
+    assert connection == "c"
+    assert isinstance(message.event, ActionEnded)
+    assert message.event.result.value == b'"' + b"x" * 600_000 + b'"'
+    with pytest.raises(DeveloperError, match=str(SINGLE_BODY_BYTES_MAX)):
+        asyncio.run(queue.put("c", Received("x" * SINGLE_BODY_BYTES_MAX)))
 
 
 def test_one_hint_per_commit_wakes_the_follower(sqs):
