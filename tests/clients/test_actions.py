@@ -55,7 +55,6 @@ def test_the_update_behind_an_answer_shows_what_the_action_did(
         shown = program.only("shown")
     assert shown["seen"][-1] == 3
     assert shown["seen"] == sorted(shown["seen"])
-    assert shown["types"][shown["answeredAt"] + 1 :].count("Transition") >= 1
 
 
 @pytest.mark.parametrize("client", ["node", "pypi"])

@@ -45,6 +45,10 @@ WAITED_SECONDS_MAX: Final = 24.0
 """Seconds of an action that an HTTP request waits for: the gateway gives up after thirty."""
 
 
+STARTED_SECONDS_MAX: Final = 900.0
+"""Seconds of one that nobody waits for: the function's own limit, less what it keeps back."""
+
+
 class LambdaActions:
     """The function that runs actions, as those see it that start them: the port ActionRunner."""
 
@@ -76,6 +80,7 @@ class LambdaActions:
             UnavailableError: nobody knows whether it was started.
             CallerError: its arguments are too large to be handed on.
         """
+        call = msgspec.structs.replace(call, seconds_max=STARTED_SECONDS_MAX)
         payload = encode(StartAction(call, connection, request_id))
         if len(payload["payload"]) > EVENT_BYTES_MAX:
             raise CallerError(

@@ -33,6 +33,7 @@ from syncline.local_cloud.file_origin import FileOrigin
 from syncline.local_cloud.front_door import FrontDoor
 from syncline.local_cloud.gateway_limits import GatewayLimits
 from syncline.local_cloud.iam_actions import Call, read_calls
+from syncline.local_cloud.lambda_endpoint import LambdaEndpoint
 from syncline.local_cloud.lambda_instance import FunctionShape, Machine
 from syncline.local_cloud.lambda_service import LambdaService
 from syncline.local_cloud.moto_objects import make_objects_faithful
@@ -148,9 +149,14 @@ class LocalCloud:
         await self._rds_data.start()
         self._exit.push_async_callback(self._rds_data.stop)
         self._endpoint = await asyncio.to_thread(self._start_moto)
-        machine = Machine(REGION, self._addresses(), self._options.hear)
+        addresses = self._addresses()
+        machine = Machine(REGION, addresses, self._options.hear)
         self._functions = LambdaService(machine, self._find)
         self._exit.push_async_callback(self._functions.kill_all)
+        invoking = LambdaEndpoint(self._functions)
+        await invoking.start()
+        self._exit.push_async_callback(invoking.stop)
+        addresses["AWS_ENDPOINT_URL_LAMBDA"] = invoking.url
         answers = CustomResourceAnswers(self._functions)
         await answers.start()
         self._exit.push_async_callback(answers.stop)
@@ -175,7 +181,7 @@ class LocalCloud:
         self._exit.callback(server.stop)
         return f"http://{HOST}:{server.get_host_and_port()[1]}"
 
-    def _addresses(self) -> Mapping[str, str]:
+    def _addresses(self) -> dict[str, str]:
         return {
             "AWS_ENDPOINT_URL": self._endpoint,
             "AWS_ENDPOINT_URL_RDS_DATA": self._rds_data.url,

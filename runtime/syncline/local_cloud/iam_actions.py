@@ -280,6 +280,12 @@ def _trace(call: Call, place: Place) -> list[Need]:
     return [Need(f"xray:{call.operation}", "*")]
 
 
+def _function(call: Call, place: Place) -> list[Need]:
+    name = _text(call, "FunctionName")
+    arn = name if name.startswith("arn:") else place.arn("lambda", f"function:{name}")
+    return [Need("lambda:InvokeFunction", arn)]
+
+
 def _stack(call: Call, place: Place) -> list[Need]:
     del place
     return [Need(f"cloudformation:{call.operation}", _arn(call, "StackName"))]
@@ -293,6 +299,7 @@ def _rules(service: str, rule: Rule, *operations: str) -> dict[tuple[str, str], 
 
 
 _RULES: Final[Mapping[tuple[str, str], Rule]] = MappingProxyType({
+    **_rules("lambda", _function, "Invoke"),
     **_rules("dynamodb", _table, "DeleteItem", "DescribeTable", "GetItem", "PutItem"),
     **_rules("dynamodb", _table, "Query", "Scan", "UpdateItem"),
     **_rules("dynamodb", _tables, "BatchGetItem", "BatchWriteItem"),

@@ -12,7 +12,8 @@ from syncline.local_cloud.lambda_instance import FunctionShape, Instance, Machin
 from syncline.local_cloud.ports import FunctionFailed
 
 INSTANCES_MAX = 4
-"""Ours: environments of one function at a time; calls above it wait, as a laptop has few cores."""
+"""Ours: environments of one function at a time, and as many more for calls by functions; calls
+above it wait, as a laptop has few cores."""
 
 
 class LambdaService:
@@ -45,9 +46,16 @@ class LambdaService:
 
     async def invoke(self, function: str, event: Mapping[str, object]) -> object:
         """Call a function and wait for its answer. Raises FunctionFailed."""
+        return await self._invoke(function, event, "")
+
+    async def invoke_inner(self, function: str, event: Mapping[str, object]) -> object:
+        """The same for a function that calls: what it waits for must not wait for it."""
+        return await self._invoke(function, event, " from within")
+
+    async def _invoke(self, function: str, event: Mapping[str, object], room: str) -> object:
         shape = self.shape(function)
         self.invocations[shape.label] += 1
-        async with self._room.setdefault(shape.name, asyncio.Semaphore(INSTANCES_MAX)):
+        async with self._room.setdefault(shape.name + room, asyncio.Semaphore(INSTANCES_MAX)):
             instance = await self._instance(shape)
             try:
                 answer = await instance.call(event, str(uuid.uuid4()))

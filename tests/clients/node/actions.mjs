@@ -39,9 +39,13 @@ await main({
     await counter.until((value) => value === 0);
     await client.action(actions.count_up, { name: room, times: 3 });
     await counter.until((value) => value === 3);
-    const types = sockets.received.map((m) => m.type);
-    const last = sockets.received.at(-1);
-    emit("shown", { seen: counter.seen, answeredAt: types.indexOf("ActionResponse"), types, last: last.type });
+    const followed = () => {
+      const types = sockets.received.map((m) => m.type);
+      return types.indexOf("Transition", types.indexOf("ActionResponse"));
+    };
+    // What it wrote may have been shown before its answer; an update follows all the same.
+    while (followed() < 0) await new Promise((resolve) => (sockets.onMessage = resolve));
+    emit("shown", { seen: counter.seen });
     await client.close();
   },
 

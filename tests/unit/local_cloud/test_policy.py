@@ -57,6 +57,10 @@ def allows(need: Need, *documents: dict[str, object]) -> bool:
 TABLE_2 = TABLE.replace("docs", "other")
 
 NEEDS = [
+    (
+        call("lambda", "Invoke", FunctionName="d-action", InvocationType="Event"),
+        [("lambda:InvokeFunction", PLAIN.arn("lambda", "function:d-action"))],
+    ),
     (call("dynamodb", "GetItem", TableName="docs"), [("dynamodb:GetItem", TABLE)]),
     (call("dynamodb", "Scan", TableName=TABLE), [("dynamodb:Scan", TABLE)]),
     (
