@@ -5,7 +5,7 @@ An entry whose permission is used, or is gone, fails the test as an unused permi
 
 from syncline.local_cloud.policy import Acknowledgement
 
-_FUNCTIONS = ("connection", "session", "follower", "http", "sweeper", "ticker", "push")
+_FUNCTIONS = ("connection", "session", "follower", "http", "action", "sweeper", "ticker", "push")
 
 _AGENT = "Lambda's own agent sends logs and traces; on one machine functions print them"
 _POLLER = "Lambda's poller looks at the queue's settings; the local one reads the template"

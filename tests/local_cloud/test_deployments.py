@@ -42,10 +42,12 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudThread]:
         yield running
 
 
-def _npm(cloud: CloudThread, scenario: str, room: str) -> ClientProgram:
+def _npm(
+    cloud: CloudThread, scenario: str, room: str, program_name: str = "live_client"
+) -> ClientProgram:
     install_packages(CLIENTS)
     toolchain = node_toolchain()
-    program = ("node", "node/live_client.mjs", scenario, cloud.url, room, cloud.admin_key)
+    program = ("node", f"node/{program_name}.mjs", scenario, cloud.url, room, cloud.admin_key)
     return ClientProgram(
         toolchain.command(*program), toolchain.environment(), patience=cloud.EVENT_SECONDS_MAX
     )
@@ -77,6 +79,13 @@ def test_imports_and_exports_go_through_the_bucket(cloud: CloudThread, tmp_path:
     assert len(_run(cloud, "tasks:get", room="imported")) == 30  # type: ignore[arg-type] # a list
     cloud.command("export", "--path", str(tmp_path / "all.zip"))
     assert (tmp_path / "all.zip").stat().st_size > 1000
+
+
+def test_actions_run_apart_and_ask_for_data(cloud: CloudThread):
+    with _npm(cloud, "calls", "acted", "actions") as client:
+        client.finish()
+    assert _run(cloud, "actions:count_up", name="acted", times=1) == 6
+    assert cloud.cloud.invocations["action"] >= 5
 
 
 def test_a_push_over_http_changes_what_is_served(cloud: CloudThread):
