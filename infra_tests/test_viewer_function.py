@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from infra_tests.assembly import Assembly
+from syncline.aws.http_events import PART_BYTES_MAX
 
 RUN = """
 const events = JSON.parse(process.argv[1]);
@@ -14,13 +15,18 @@ console.log(JSON.stringify(events.map((request) => handler({ request }))));
 """
 
 
-def _answer(assembly: Assembly, uri: str, query: dict[str, str]) -> dict:
+def _answer(
+    assembly: Assembly, uri: str, query: dict[str, str], headers: dict[str, str] | None = None
+) -> dict:
     (function,) = assembly.of_kind("AWS::CloudFront::Function")
     request = {
         "method": "GET",
         "uri": uri,
         "querystring": {name: {"value": value} for name, value in query.items()},
-        "headers": {"convex-client": {"value": "python-0.7.0"}},
+        "headers": {
+            name: {"value": value}
+            for name, value in (headers or {"convex-client": "python-0.7.0"}).items()
+        },
     }
     program = assembly.of(function, "FunctionCode") + RUN
     # The Node that the CDK runs on (syncline_cdk.javascript_bridge).
@@ -61,3 +67,25 @@ def test_a_socket_s_path_becomes_the_stage_and_its_version_a_parameter(
 )
 def test_any_other_path_is_not_found(default: Assembly, uri: str):
     assert _answer(default, uri, {})["statusCode"] == 404
+
+
+PART = "/api/import/upload_part"
+
+
+def test_a_part_that_lambda_can_t_take_is_refused_with_what_to_use_instead(default: Assembly):
+    length = str(PART_BYTES_MAX + 1)
+    answer = _answer(default, PART, {"partNumber": "1"}, {"content-length": length})
+    assert answer["statusCode"] == 413
+    assert answer["headers"] == {"content-type": {"value": "application/json"}}
+    refusal = json.loads(answer["body"]["data"])
+    assert refusal["code"] == "PartTooLarge"
+    assert str(PART_BYTES_MAX) in refusal["message"]
+    assert "`syncline import`" in refusal["message"]
+
+
+@pytest.mark.parametrize("headers", [{"content-length": str(PART_BYTES_MAX)}, {"x": "chunked"}])
+def test_any_other_part_goes_on_as_it_came(default: Assembly, headers: dict[str, str]):
+    answer = _answer(default, PART, {"partNumber": "1"}, headers)
+    assert answer["uri"] == PART
+    assert answer["querystring"] == {"partNumber": {"value": "1"}}
+    assert answer["headers"] == {name: {"value": value} for name, value in headers.items()}

@@ -15,6 +15,7 @@ from aws_cdk import aws_cloudfront_origins as origins
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from syncline.aws.http_events import PART_BYTES_MAX
 from syncline.execution.file_addresses import PUBLIC_PATH, UPLOAD_PATH
 from syncline_cdk.data_stack import DataStack
 from syncline_cdk.settings import DeploymentSettings
@@ -26,8 +27,9 @@ _VIEWER_FUNCTION: Final = Path(__file__).parent / "viewer_request.js"
 
 
 def viewer_function_code() -> str:
-    """What CloudFront runs for a request to open a WebSocket."""
-    return _VIEWER_FUNCTION.read_text(encoding="utf-8").replace("/STAGE", f"/{STAGE}")
+    """What CloudFront runs for a request to open a WebSocket, and for a part of an upload."""
+    code = _VIEWER_FUNCTION.read_text(encoding="utf-8")
+    return code.replace("/STAGE", f"/{STAGE}").replace("PART_BYTES_MAX", str(PART_BYTES_MAX))
 
 
 class AddressStack(Stack):
@@ -89,10 +91,11 @@ class AddressStack(Stack):
             function_name=f"{settings.deployment}-viewer-request",
             code=cloudfront.FunctionCode.from_inline(viewer_function_code()),
             runtime=cloudfront.FunctionRuntime.JS_2_0,
-            comment="Leads /api/<version>/sync to the WebSocket API",
+            comment="Leads /api/<version>/sync to the WebSocket API; refuses parts too large",
         )
         socket = self._behaviour(self.socket_api, cloudfront.AllowedMethods.ALLOW_GET_HEAD, rewrite)
         http = self._behaviour(self.http_api, cloudfront.AllowedMethods.ALLOW_ALL)
+        part = self._behaviour(self.http_api, cloudfront.AllowedMethods.ALLOW_ALL, rewrite)
         certificate = settings.certificate_arn
         return cloudfront.Distribution(
             self,
@@ -102,6 +105,7 @@ class AddressStack(Stack):
             additional_behaviors={
                 "/api/sync": socket,
                 "/api/*/sync": socket,
+                "/api/import/upload_part": part,
                 # Before the files: CloudFront takes the first that matches.
                 f"{UPLOAD_PATH}*": http,
                 f"{PUBLIC_PATH}*": self._files(data),

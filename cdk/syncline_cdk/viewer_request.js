@@ -1,11 +1,18 @@
-// Runs at CloudFront for every request to /api/sync and /api/<client version>/sync.
+// Runs at CloudFront for every request to /api/sync, /api/<client version>/sync and
+// /api/import/upload_part.
 // API Gateway knows a WebSocket API by its stage alone and drops every other path, so the path is
 // replaced, and the version in it travels on as the query parameter `client`.
-var PATH = /^\/+api\/(?:([0-9A-Za-z.+_-]{1,64})\/)?sync$/;
+// A part of an upload that Lambda can't take would be refused behind here with a message that helps
+// nobody, so it ends here.
+var SOCKET = /^\/+api\/(?:([0-9A-Za-z.+_-]{1,64})\/)?sync$/;
+var PART = '/api/import/upload_part';
 
 function handler(event) {
     var request = event.request;
-    var match = PATH.exec(request.uri);
+    if (request.uri === PART) {
+        return upload(request);
+    }
+    var match = SOCKET.exec(request.uri);
     if (!match) {
         return { statusCode: 404, statusDescription: 'Not Found' };
     }
@@ -15,4 +22,22 @@ function handler(event) {
         request.querystring.client = { value: match[1] };
     }
     return request;
+}
+
+function upload(request) {
+    var length = request.headers['content-length'];
+    if (!length || Number(length.value) <= PART_BYTES_MAX) {
+        return request;
+    }
+    var refusal = {
+        code: 'PartTooLarge',
+        message: 'The API of this deployment takes parts of at most PART_BYTES_MAX bytes. Use ' +
+            '`syncline import`, which uploads large files directly to where they are kept.'
+    };
+    return {
+        statusCode: 413,
+        statusDescription: 'Content Too Large',
+        headers: { 'content-type': { value: 'application/json' } },
+        body: { encoding: 'text', data: JSON.stringify(refusal) }
+    };
 }

@@ -288,16 +288,14 @@ class LocalCloud:
         return shape
 
     async def _open_door(self) -> None:
-        code, paths = viewer_function(self.declarations)
         self._door = FrontDoor(
             socket_api=socket_api(self.declarations, account=ACCOUNT, region=REGION),
             http_api=http_api(self.declarations),
             functions=self._functions,
-            viewer_function=code,
+            viewer_function=viewer_function(self.declarations),
             services=ServiceAccess(self._endpoint, _credentials, self._note_integration),
             limits=self._options.limits,
             disorder=self._options.disorder,
-            socket_paths=paths,
             files=FileOrigin(self.client("s3"), file_behaviours(self.declarations)),
         )
         await self._door.start(HOST, self._options.port)

@@ -44,6 +44,15 @@ class OriginRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class EdgeFunction:
+    """The function at the edge, and the path patterns that lead through it to either API."""
+
+    code: str
+    socket_paths: Sequence[str] = SOCKET_PATHS
+    http_paths: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What the distribution answers by itself."""
 
@@ -59,18 +68,34 @@ class Answer:
 class Distribution:
     """Path patterns in the template's order; what matches none goes to the HTTP API."""
 
-    def __init__(self, socket_paths: Sequence[str], viewer_function: ViewerFunction | None) -> None:
-        self._patterns = tuple(_pattern(path) for path in socket_paths)
+    def __init__(
+        self,
+        socket_paths: Sequence[str],
+        viewer_function: ViewerFunction | None,
+        http_paths: Sequence[str] = (),
+    ) -> None:
+        """`http_paths`: of the HTTP API, whose requests the viewer function sees, too."""
+        self._socket_patterns = tuple(_pattern(path) for path in socket_paths)
+        self._http_patterns = tuple(_pattern(path) for path in http_paths)
         self._viewer_function = viewer_function
 
     def leads_to_sockets(self, path: str) -> bool:
         """Whether a viewer's path is one of the WebSocket API's."""
-        return any(pattern.fullmatch(path) for pattern in self._patterns)
+        return any(pattern.fullmatch(path) for pattern in self._socket_patterns)
 
     async def to_socket_origin(self, request: OriginRequest) -> OriginRequest | Answer:
         """Run the viewer function, which rewrites the request or answers it."""
         if request.method not in SOCKET_METHODS:
             return Answer(403, "This distribution is not configured to allow this method.")
+        return await self._seen(request)
+
+    async def to_http_origin(self, request: OriginRequest) -> OriginRequest | Answer:
+        """The same where the path has the viewer function; else as it came."""
+        if any(pattern.fullmatch(request.path) for pattern in self._http_patterns):
+            return await self._seen(request)
+        return request
+
+    async def _seen(self, request: OriginRequest) -> OriginRequest | Answer:
         if self._viewer_function is None:
             return request
         try:

@@ -5,7 +5,6 @@ which on AWS lies on the WebSocket API's own host. No deployment has paths of th
 """
 
 import time
-from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
@@ -13,9 +12,9 @@ from aiohttp import web
 from syncline.local_cloud.connections_endpoint import ConnectionsEndpoint, connection_of
 from syncline.local_cloud.disorder import Disorder
 from syncline.local_cloud.distribution import (
-    SOCKET_PATHS,
     Answer,
     Distribution,
+    EdgeFunction,
     viewer_request,
 )
 from syncline.local_cloud.file_origin import FileOrigin
@@ -34,34 +33,33 @@ STOPPING_SECONDS_MAX: Final = 5.0
 class FrontDoor:
     """Serves one deployment as its template describes it.
 
-    `viewer_function` is the code of the CloudFront function, `socket_paths` are the path
-    patterns of the behaviours that have it. `files`: the bucket, where the distribution leads to
-    one.
+    `viewer_function`: without it, sockets' paths are CloudFront's patterns all the same.
+    `files`: the bucket, where the distribution leads to one.
 
     Raises:
         ValueError: an integration is of a kind that is not known here.
         TemplateError: the request template has something that is not known here.
     """
 
-    def __init__(  # noqa: PLR0913 - what it serves, by name
+    def __init__(
         self,
         *,
         socket_api: SocketApi,
         http_api: HttpApi,
         functions: Functions,
-        viewer_function: str | None,
+        viewer_function: EdgeFunction | None,
         services: ServiceAccess,
         limits: GatewayLimits | None = None,
         disorder: Disorder | None = None,
-        socket_paths: Sequence[str] = SOCKET_PATHS,
         files: FileOrigin | None = None,
     ) -> None:
         limits = limits or GatewayLimits()
         throttle = Throttle(limits.requests_per_second, limits.requests_burst, time.monotonic)
         self._stage = socket_api.stage
         self._lane = ServiceIntegration(socket_api.routes[DEFAULT], services)
-        self._viewer_function = None if viewer_function is None else ViewerFunction(viewer_function)
-        self._distribution = Distribution(socket_paths, self._viewer_function)
+        edge = viewer_function or EdgeFunction("")
+        self._viewer_function = ViewerFunction(edge.code) if edge.code else None
+        self._distribution = Distribution(edge.socket_paths, self._viewer_function, edge.http_paths)
         self._sockets = SocketGateway(
             socket_api,
             functions,
@@ -146,9 +144,14 @@ class FrontDoor:
         asked = viewer_request(request)
         if self._files is not None and self._files.is_asked(path):
             return await self._files.answer(request, asked)
-        if not self._distribution.leads_to_sockets(path):
-            return await self._http.answer(request, asked)
-        to_origin = await self._distribution.to_socket_origin(asked)
+        leads_to_sockets = self._distribution.leads_to_sockets(path)
+        to_origin = await (
+            self._distribution.to_socket_origin(asked)
+            if leads_to_sockets
+            else self._distribution.to_http_origin(asked)
+        )
         if isinstance(to_origin, Answer):
             return to_origin.response()
-        return await self._sockets.connect(request, to_origin)
+        if leads_to_sockets:
+            return await self._sockets.connect(request, to_origin)
+        return await self._http.answer(request, to_origin)

@@ -10,6 +10,7 @@ from typing import Final
 from moto.awslambda.models import EventSourceMapping, LambdaFunction
 from moto.events.models import Rule
 
+from syncline.local_cloud.distribution import EdgeFunction
 from syncline.local_cloud.event_sources import Mapped, Scheduled, rate_seconds
 from syncline.local_cloud.file_origin import FileBehaviours
 from syncline.local_cloud.lambda_instance import FunctionShape
@@ -73,13 +74,20 @@ def http_api(declarations: Declarations) -> HttpApi:
     )
 
 
-def viewer_function(declarations: Declarations) -> tuple[str, tuple[str, ...]]:
-    """The code of the function at the edge, and the path patterns that lead through it."""
+def viewer_function(declarations: Declarations) -> EdgeFunction:
+    """The one function at the edge."""
     function = declarations.one("AWS::CloudFront::Function")
     distribution = declarations.one("AWS::CloudFront::Distribution")
-    behaviours = distribution.properties["DistributionConfig"].get("CacheBehaviors", [])
-    paths = [each["PathPattern"] for each in behaviours if each.get("FunctionAssociations")]
-    return str(function.properties["FunctionCode"]), tuple(paths)
+    socket_api = declarations.one("AWS::ApiGatewayV2::Api", ProtocolType="WEBSOCKET").physical_id
+    config = distribution.properties["DistributionConfig"]
+    hosts = {each["Id"]: str(each["DomainName"]) for each in config["Origins"]}
+    paths: dict[bool, list[str]] = {True: [], False: []}
+    for each in config.get("CacheBehaviors", []):
+        if each.get("FunctionAssociations"):
+            leads_to_sockets = hosts[each["TargetOriginId"]].startswith(f"{socket_api}.")
+            paths[leads_to_sockets].append(each["PathPattern"])
+    code = str(function.properties["FunctionCode"])
+    return EdgeFunction(code, tuple(paths[True]), tuple(paths[False]))
 
 
 def file_behaviours(declarations: Declarations) -> FileBehaviours:

@@ -11,6 +11,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 from syncline.local_cloud.disorder import Disorder
+from syncline.local_cloud.distribution import EdgeFunction
 from syncline.local_cloud.front_door import FrontDoor
 from syncline.local_cloud.gateway_limits import GatewayLimits
 from syncline.local_cloud.ports import HttpApi, SocketApi, SocketRoute
@@ -169,7 +170,7 @@ async def a_world(
         socket_api=api or socket_api(),
         http_api=HttpApi("httpapi123", "http", http_timeout_ms),
         functions=functions,
-        viewer_function=viewer_function,
+        viewer_function=None if viewer_function is None else EdgeFunction(viewer_function),
         services=ServiceAccess(
             sqs_endpoint, lambda _: Credentials("testing", "testing"), record or calls.put_nowait
         ),

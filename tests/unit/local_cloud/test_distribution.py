@@ -97,6 +97,29 @@ def test_a_viewer_function_that_fails_or_leaves_its_language_is_answered_503(cod
     assert answer.status == 503
 
 
+def test_a_path_of_the_http_api_goes_through_the_viewer_function_where_the_template_says_so():
+    code = "function handler(event) { return { statusCode: 413, body: event.request.method }; }"
+
+    async def scenario():
+        function = ViewerFunction(code)
+        await function.start()
+        distribution = Distribution((), function, ["/api/import/upload_part"])
+        part = OriginRequest("POST", "/api/import/upload_part", "", (), "203.0.113.7")
+        other = OriginRequest("POST", "/api/import/start_upload", "", (), "203.0.113.7")
+        try:
+            return [await distribution.to_http_origin(part)], [
+                await distribution.to_http_origin(other),
+                other,
+            ]
+        finally:
+            await function.stop()
+
+    (refused,), (passed, other) = asyncio.run(scenario())
+    assert not isinstance(refused, OriginRequest)
+    assert (refused.status, refused.body) == (413, "POST")
+    assert passed is other
+
+
 def test_one_failing_request_leaves_the_next_ones_their_own_answers():
     code = """function handler(event) {
         if (event.request.uri === '/fail') throw new Error('no');
