@@ -48,6 +48,7 @@ class Caller:
     region: str
     arn: str
 
+
 _IMPORTED_BY_STACKS: Final = "ExportsOutput"
 """How the CDK begins the names of outputs that it makes for other stacks."""
 
