@@ -11,6 +11,7 @@ import pytest
 
 from infra_tests.assembly import Assembly
 from infra_tests.conftest import PROJECT
+from syncline.drivers.functions_lock import LOCK_FILE
 from syncline_cdk.bundling import BUILDS, build_code, first_party_files
 from syncline_cdk.requirements import (
     BundlingError,
@@ -153,6 +154,15 @@ def test_a_line_that_pins_nothing_is_refused(tmp_path: Path, line: str):
     lock.write_text(f"{line}\n")
     with pytest.raises(BundlingError, match="uv pip compile"):
         functions_pins(lock, DEPLOYED)
+
+
+def test_the_code_says_what_the_functions_asked_for(tmp_path: Path):
+    lock = tmp_path / "requirements.txt"
+    version = runtime_pins(RUNNING)["boto3"]
+    lock.write_text(f"Boto3=={version} ; sys_platform != 'win32'\n")
+    folder = build_code(RUNNING, functions_lock=lock, builds=tmp_path / "builds")
+    assert (folder / LOCK_FILE).read_text() == f"boto3=={version}\n"
+    assert f"boto3=={version}\n" in (folder / "requirements.lock").read_text()
 
 
 def test_functions_can_t_ask_for_another_version_of_what_syncline_runs_on():

@@ -3,7 +3,7 @@
     syncline/                  the first-party package, as installed here
     <distributions>            Syncline's needs and the functions' own, at the pinned versions
     requirements.lock          all of them, one `name==version` a line
-    functions.lock             those that the functions asked for
+    functions.lock             those that the functions' lock file names, for any machine
     syncline-<version>.dist-info   its version
     code.json                  {"python": "3.13", "architecture": "arm64", "is_running": false}
 
@@ -27,6 +27,8 @@ from typing import Final
 
 import uv
 
+from syncline.drivers.functions_lock import LOCK_FILE, pins_of
+from syncline.drivers.functions_lock import lock_text as functions_lock_text
 from syncline_cdk.requirements import (
     BundlingError,
     CodeTarget,
@@ -62,7 +64,7 @@ def build_code(target: CodeTarget, *, functions_lock: Path | None, builds: Path 
     pins = merged(runtime_pins(target), of_functions)
     notes = {
         "requirements.lock": lock_text(pins),
-        "functions.lock": lock_text(of_functions),
+        LOCK_FILE: functions_lock_text(pins_of(functions_lock) if functions_lock else ()),
         "code.json": json.dumps(target._asdict()),
         **_own_metadata(),
     }

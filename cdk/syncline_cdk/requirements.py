@@ -20,6 +20,7 @@ from packaging.markers import default_environment
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from syncline.drivers.functions_lock import find_lock
 from syncline_cdk.settings import Architecture
 
 LOCAL_ONLY: Final[frozenset[str]] = frozenset(
@@ -138,8 +139,7 @@ def find_functions_lock(functions: Path, named: str | None) -> Path | None:
         if not Path(named).is_file():
             raise BundlingError(f"functions_lock {named} does not exist")
         return Path(named)
-    candidates = (functions / "uv.lock", functions / "requirements.txt")
-    return next((path for path in candidates if path.is_file()), None)
+    return find_lock(functions)
 
 
 def functions_pins(lock: Path | None, target: CodeTarget) -> Pins:

@@ -7,6 +7,7 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -87,6 +88,8 @@ def archive(changed: dict[str, str]) -> bytes:
     with zipfile.ZipFile(packed, "w") as target:
         for path in FUNCTIONS.glob("*.py"):
             target.writestr(path.name, changed.get(path.name) or path.read_text())
+        if "functions.lock" in changed:
+            target.writestr("functions.lock", changed["functions.lock"])
     return packed.getvalue()
 
 
@@ -96,6 +99,7 @@ def deploy(
     stack_id: str,
     changed: dict[str, str] | None = None,
     kind: str = "Create",
+    code: Path | None = None,
 ) -> dict[str, Any]:
     boto3.client("s3").put_object(
         Bucket="little-bucket", Key="asset.zip", Body=archive(changed or {})
@@ -105,7 +109,7 @@ def deploy(
     async def migrate(_login: str) -> None:
         """The model of the log has no schema."""
 
-    cloud.process.deployed.__dict__["migrate"] = migrate
+    cloud.process.deployed.__dict__.update(migrate=migrate, code=code)
     event = {
         "RequestType": kind,
         "ResponseURL": formation.url,
@@ -216,6 +220,30 @@ def test_a_push_over_http_changes_functions_but_builds_no_index_over_documents(c
     assert json.loads(body)["value"] == ["TEXT"]
     answer = deploy(cloud, formation, stack_id, {"schema.py": indexed}, "Update")
     assert answer["Status"] == "SUCCESS", answer
+
+
+def test_a_push_of_other_dependencies_is_refused_and_a_deploy_of_them_is_not(
+    cloud, formation, tmp_path
+):
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "functions.lock").write_text("humanize==4.9.0\n")
+    (code / "requirements.lock").write_text("boto3==1.43.0\nhumanize==4.9.0\n")
+    stack_id = stack()
+    answer = deploy(cloud, formation, stack_id, code=code)
+    assert answer["Status"] == "SUCCESS", answer
+    former = answer["Data"]["Bundle"]
+    cloud.restart()
+    cloud.process.deployed.__dict__["code"] = code
+    wanted = {"functions.lock": "humanize==4.10.0\n"}
+    status, body = push_over_http(cloud, wanted, cloud.admin_key())
+    assert (status, json.loads(body)["code"]) == (400, "OtherDependencies")
+    assert "`syncline deploy`" in json.loads(body)["message"]
+    # The deploy builds the code anew, and pushes what was built for it.
+    (code / "functions.lock").write_text("humanize==4.10.0\n")
+    answer = deploy(cloud, formation, stack_id, kind="Update", code=code)
+    assert answer["Status"] == "SUCCESS", answer
+    assert answer["Data"]["Bundle"] != former
 
 
 def push_over_http(cloud: LittleCloud, changed: dict[str, str], key: str) -> Any:

@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from syncline.aws.settings import BUNDLE_PREFIX
 from syncline.drivers.bundle_files import bundle_hash, read_bundle_files, write_bundle_files
+from syncline.drivers.functions_lock import LOCK_FILE, read_lock
 from syncline.errors import CorruptionError, DeveloperError, SynclineError, UnavailableError
 
 if TYPE_CHECKING:
@@ -39,8 +40,15 @@ _UNREADABLE: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedEr
 class S3Bundles:
     """Bundles in one bucket."""
 
-    def __init__(self, client: "S3Client", bucket: str, cache: Path) -> None:
-        """`cache`: a folder of this machine, such as /tmp/bundles; processes may share it."""
+    def __init__(
+        self, client: "S3Client", bucket: str, cache: Path, *, code: Path | None = None
+    ) -> None:
+        """`cache`: a folder of this machine, such as /tmp/bundles; processes may share it.
+
+        `code`: the folder of code that functions run in (cdk/syncline_cdk/bundling.py); None: not
+        one that was built, so that nobody knows what it has.
+        """
+        self._code = code
         self._client = client
         self._bucket = bucket
         self._cache = cache
@@ -49,10 +57,12 @@ class S3Bundles:
         """Upload a functions folder unless it is there already; returns (hash, kept folder).
 
         Raises:
-            DeveloperError: the folder is missing or too large, or the role may not write.
+            DeveloperError: the folder is missing or too large, or the role may not write;
+                OtherDependencies: the functions need what this deployment's code does not have.
             UnavailableError: S3 can't be reached now.
         """
         files = read_bundle_files(source)
+        self._refuse_other_dependencies(files)
         size = sum(map(len, files.values()))
         if size > BUNDLE_BYTES_MAX:
             raise DeveloperError(
@@ -71,6 +81,20 @@ class S3Bundles:
         except BotoCoreError as error:
             raise _failure(error, "write", bundle) from error
         return bundle, self._keep(bundle, files)
+
+    def _refuse_other_dependencies(self, files: Mapping[str, bytes]) -> None:
+        lock = files.get(LOCK_FILE)
+        if self._code is None or lock is None:
+            return
+        there = [self._code / name for name in (LOCK_FILE, "requirements.lock")]
+        known = frozenset[str]().union(*(read_lock(path.read_text()) for path in there))
+        if missing := sorted(read_lock(lock.decode(errors="replace")) - known):
+            raise DeveloperError(
+                "OtherDependencies",
+                f"The functions need {', '.join(missing[:5])}{', ...' if missing[5:] else ''}, "
+                "which this deployment's code was built without. A push changes functions and "
+                "schema only: dependencies change by `syncline deploy`.",
+            )
 
     def empty(self) -> Path:
         """A folder without functions: what serves before the first push."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
+import syncline
 from syncline.aws import clients
 from syncline.aws.bundles import S3Bundles
 from syncline.aws.control import Control, ControlCursor
@@ -27,9 +28,9 @@ from syncline.aws.queues import FollowerQueue, SessionQueue, TickQueue
 from syncline.aws.segment_bucket import SegmentBucket
 from syncline.aws.settings import DataApiDatabase, Settings
 from syncline.drivers.follower import Follower
+from syncline.drivers.functions_lock import LOCK_FILE
 from syncline.drivers.marked_log import MarkedLog
 from syncline.drivers.matcher import Matcher
-from syncline.drivers.removed_files import RemovedFiles
 from syncline.drivers.segment_keeper import SegmentKeeper
 from syncline.drivers.upkeep import Upkeep
 from syncline.errors import DeveloperError
@@ -132,9 +133,16 @@ class Deployed:
         return TickQueue(clients.sqs(), self.settings.tick_queue_url)
 
     @cached_property
+    def code(self) -> Path | None:
+        """The folder of this code, if it was built for Lambda (cdk/syncline_cdk/bundling.py)."""
+        folder = Path(syncline.__file__).parent.parent
+        return folder if (folder / LOCK_FILE).is_file() else None
+
+    @cached_property
     def bundles(self) -> S3Bundles:
         """Functions by content hash."""
-        return S3Bundles(clients.s3(), self.settings.bucket, SCRATCH / "bundles")
+        cache = SCRATCH / "bundles"
+        return S3Bundles(clients.s3(), self.settings.bucket, cache, code=self.code)
 
     @cached_property
     def exchange_files(self) -> "ExchangeBucket":
@@ -163,11 +171,7 @@ class Deployed:
         """The follower's work."""
         return Upkeep(
             self.log,
-            follower=Follower(
-                self.log,
-                self.documents,
-                applied=RemovedFiles(lambda: self.files, self.clock).applied,
-            ),
+            follower=Follower(self.log, self.documents),
             matcher=Matcher(
                 self.log,
                 interest=self.interest,

@@ -25,6 +25,7 @@ from syncline.cli.target import (
     local_admin_key,
     resolve_target,
 )
+from syncline.drivers.functions_lock import LOCK_FILE, find_lock, lock_text, pins_of
 from syncline.errors import CallerError
 
 if TYPE_CHECKING:
@@ -135,6 +136,12 @@ def push(
         str | None,
         typer.Option(help="A former bundle (its hash, or a beginning of it): a rollback."),
     ] = None,
+    lock: Annotated[
+        Path | None,
+        typer.Option(
+            help="The functions' lock file [default: cdk.json's, or the one in their folder]."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print what changed as JSON.")] = False,
     deployment: Annotated[
         str | None,
@@ -155,7 +162,7 @@ def push(
     if bundle is not None and deployment is not None:
         archive = stored_bundle(deployment, bundle)
     else:
-        archive = pack_functions(functions)
+        archive = pack_functions(functions, _named_lock(lock, on_aws=deployment is not None))
     report = asyncio.run(_push(resolve_target(url, admin_key, data), archive))
     if json:
         print_json(report, indent=False)
@@ -172,8 +179,27 @@ def push(
             say(f"  {label} {name}", "dim")
 
 
-def pack_functions(folder: Path) -> bytes:
-    """A zip of the Python files of a functions folder. Raises CallerError: there are none."""
+def _named_lock(given: Path | None, *, on_aws: bool) -> Path | None:
+    """The lock file that the option names, or the settings of what is deployed from here."""
+    if given is not None:
+        if not given.is_file():
+            raise CallerError("NoLock", f"There is no lock file {given}.")
+        return given
+    if not on_aws or not Path(CONFIG_FILE).is_file():
+        return None
+    named = read_project(Path(), {}).settings.get("functions_lock")
+    return _named_lock(Path(str(named)), on_aws=True) if named else None
+
+
+def pack_functions(folder: Path, lock: Path | None = None) -> bytes:
+    """A zip of the Python files of a functions folder, and of what they need besides.
+
+    `lock`: their lock file; without it the one in the folder, if there is one.
+
+    Raises:
+        CallerError: NoFunctions: there are none.
+        DeveloperError: BadLock.
+    """
     files = sorted(
         path
         for path in folder.rglob("*.py")
@@ -188,6 +214,8 @@ def pack_functions(folder: Path) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in files:
             archive.write(path, path.relative_to(folder).as_posix())
+        if (lock := lock or find_lock(folder)) is not None:
+            archive.writestr(LOCK_FILE, lock_text(pins_of(lock)))
     return buffer.getvalue()
 
 

@@ -22,6 +22,7 @@ import msgspec
 from syncline.drivers.deployment import Deployment
 from syncline.drivers.exchange_files import ExchangeFiles
 from syncline.drivers.exporter import Exporter, export_file
+from syncline.drivers.functions_lock import LOCK_FILE
 from syncline.drivers.http_messages import HttpError, HttpRequest, HttpResponse, json_response
 from syncline.drivers.importer import FORMATS, MODES, Importer, ImportRequest
 from syncline.drivers.push import PushReport
@@ -186,7 +187,7 @@ class ExchangeEndpoints:
 
 
 def unpack_functions(archive: bytes, folder: Path) -> None:
-    """Unpack the Python files of a pushed zip into an empty folder.
+    """Unpack the Python files of a pushed zip, and their lock, into an empty folder.
 
     Raises:
         HttpError: 400 BadPush: no zip, too large, or a name that leads out of the folder or is
@@ -228,7 +229,8 @@ def _read_functions(archive: bytes) -> dict[PurePosixPath, bytes]:
 def _safe_name(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     unsafe = path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name
-    if unsafe or path.suffix != ".py" or len(name.encode()) > NAME_BYTES_MAX:
+    is_known = path.suffix == ".py" or name == LOCK_FILE
+    if unsafe or not is_known or len(name.encode()) > NAME_BYTES_MAX:
         raise HttpError(
             400, "BadPush", f"{name[:100]!r} is not the relative name of a Python file."
         )

@@ -71,6 +71,36 @@ def test_equal_folders_make_one_object_and_changed_ones_another(s3, source, tmp_
     assert bundles.folder(first) != bundles.folder(changed)
 
 
+@pytest.fixture
+def code(tmp_path):
+    """A folder of code as it is built for Lambda."""
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "functions.lock").write_text("humanize==4.9.0\n")
+    (folder / "requirements.lock").write_text("boto3==1.43.0\nhumanize==4.9.0\n")
+    return folder
+
+
+def test_functions_that_need_what_the_code_has_are_taken(s3, source, code, tmp_path):
+    bundles = S3Bundles(s3, BUCKET, tmp_path / "cache", code=code)
+    bundles.add(source)
+    (source / "requirements.txt").write_text("humanize==4.9.0\nboto3==1.43.0\n")
+    bundle, kept = bundles.add(source)
+    assert set(content(kept)) == {"messages.py", "deep/er/more.py", "functions.lock"}
+    # A rollback sends what the bundle holds.
+    assert S3Bundles(s3, BUCKET, tmp_path / "other", code=code).add(kept)[0] == bundle
+
+
+def test_functions_that_need_other_dependencies_are_sent_to_deploy(s3, source, code, tmp_path):
+    (source / "requirements.txt").write_text("humanize==4.10.0\nboto3==1.43.0\n")
+    with pytest.raises(DeveloperError, match=r"humanize==4\.10\.0.*`syncline deploy`") as refused:
+        S3Bundles(s3, BUCKET, tmp_path / "cache", code=code).add(source)
+    assert refused.value.code == "OtherDependencies"
+    assert "Contents" not in s3.list_objects_v2(Bucket=BUCKET)
+    # Where the code was not built, nobody knows what it has.
+    S3Bundles(s3, BUCKET, tmp_path / "cache").add(source)
+
+
 def test_an_object_that_is_there_is_never_written_over(s3, source, tmp_path):
     bundle, _ = BundleStore(tmp_path / "data").add(source)
     s3.put_object(Bucket=BUCKET, Key=f"bundles/{bundle}.zip", Body=b"older")

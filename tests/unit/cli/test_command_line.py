@@ -122,6 +122,17 @@ def test_a_push_packs_python_files_only():
         pack_functions(Path("nothing"))
 
 
+def test_a_push_packs_the_pins_of_the_functions_lock():
+    Path("functions").mkdir()
+    Path("functions/a.py").write_text("x = 1")
+    Path("functions/requirements.txt").write_text("humanize==4.9.0\n")
+    Path("other.txt").write_text("humanize==4.10.0\n")
+    for lock, pins in ((None, b"humanize==4.9.0\n"), (Path("other.txt"), b"humanize==4.10.0\n")):
+        with zipfile.ZipFile(io.BytesIO(pack_functions(Path("functions"), lock))) as archive:
+            assert archive.namelist() == ["a.py", "functions.lock"]
+            assert archive.read("functions.lock") == pins
+
+
 def test_a_functions_folder_inside_a_hidden_folder_is_packed_too():
     folder = Path(".work/functions")
     folder.mkdir(parents=True)

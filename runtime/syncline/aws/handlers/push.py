@@ -21,6 +21,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from syncline.aws import clients
 from syncline.aws.deployed import SCRATCH
 from syncline.aws.process import Process, process
+from syncline.drivers.functions_lock import LOCK_FILE
 from syncline.errors import SynclineError
 
 REASON_CHARACTERS_MAX: Final = 1_000
@@ -59,6 +60,7 @@ def _push(current: Process, request: CloudFormationCustomResourceEvent) -> Mappi
     folder = Path(tempfile.mkdtemp(prefix="push-", dir=_scratch()))
     try:
         _unpack(str(properties["SourceBucket"]), str(properties["SourceKey"]), folder)
+        _note_dependencies(current.deployed.code, folder)
         try:
             login = str(properties.get("DatabaseLogin", ""))
             return current.run(_deploy(current, folder, login))
@@ -95,6 +97,12 @@ def _unpack(bucket: str, key: str, folder: Path) -> None:
             opened.extractall(folder)
     finally:
         archive.unlink(missing_ok=True)
+
+
+def _note_dependencies(code: Path | None, folder: Path) -> None:
+    """The code was deployed for these functions, wherever the lock that it was built by lies."""
+    if code is not None:
+        shutil.copyfile(code / LOCK_FILE, folder / LOCK_FILE)
 
 
 def _is_rolling_back(stack_id: str) -> bool:
