@@ -181,8 +181,10 @@ class StoredSessions:
             # Its own mutation, mostly: the update after the answer has shown it.
             return None
         await self._step(handling, event)
-        while session.wants_update:
-            await self._update(connection, handling)
+        await self._show(connection, handling)
+        # That took a while: what had only to wait for it to pass may have no message behind it.
+        await self._carry_out(handling, session.settle(self._now_ms()))
+        await self._show(connection, handling)
         if session.is_closed:
             self._forget(connection, handling)
             handling.interest, handling.ranges = 0, b""
@@ -190,6 +192,11 @@ class StoredSessions:
             # Behind what is on its way: by then it is known whose the requests are.
             await self._wakeups.wake(connection)
         return handling
+
+    async def _show(self, connection: str, handling: _Handling) -> None:
+        """Every update that is wanted."""
+        while handling.session.wants_update:
+            await self._update(connection, handling)
 
     async def _step(self, handling: _Handling, event: Event) -> None:
         session = handling.session
