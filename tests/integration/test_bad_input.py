@@ -371,9 +371,9 @@ FLOODS = {
         [connect_message(), *[mutation(each, "results:chatty_change") for each in range(4000)]],
         "TooManyConcurrentMutations",
     ),
-    "ids with gaps": (
+    "actions": (
         [connect_message(), *[changed(ACTION, requestId=2 * each) for each in range(10_002)]],
-        "TooManyRequestIds",
+        "TooManyConcurrentActions",
     ),
     "messages before Connect": ([MUTATION] * 1001, "TooManyMessagesHeldBack"),
     "versions ahead": (
@@ -438,9 +438,9 @@ def test_impersonated_identity_that_is_none_is_refused(
 
 
 TOKENS = {
-    "a user's that is no JWT": ("User", "x", "can't be read as a JWT"),
-    "a user's that is not ASCII": ("User", "é.é.é", "can't be read as a JWT"),
-    "a user's of an unknown issuer": ("User", "e30.e30.", "No auth provider found matching"),
+    "a user's that is no JWT": ("User", "x", "Could not parse JWT payload"),
+    "a user's that is not ASCII": ("User", "é.é.é", "Could not parse JWT payload"),
+    "a user's of no issuer": ("User", "e30.e30.", "Missing issuer claim"),
     "a wrong admin key": ("Admin", "local|0000", "is not the key of this deployment"),
     "an empty admin key": ("Admin", "", "is not the key of this deployment"),
     "an admin key that is not ASCII": ("Admin", "é", "is not the key of this deployment"),

@@ -221,7 +221,12 @@ AUTHORIZATIONS: dict[str, tuple[str | bytes, int, str]] = {
         401,
         "InvalidAuthHeader",
     ),
-    "a JWT of an unknown issuer": ("Bearer e30.e30.", 401, "NoAuthProvider"),
+    "a JWT of no issuer": ("Bearer e30.e30.", 401, "InvalidAuthHeader"),
+    "a JWT of an unknown issuer": (
+        f"Bearer e30.{encoded(json.dumps({'iss': 'https://nobody.example', 'sub': 'u'}))}.",
+        401,
+        "NoAuthProvider",
+    ),
     "no admin key": ("Convex x", 403, "BadDeployKey"),
     "another deployment's admin key": ("Convex prod:other|0", 403, "BadDeployKey"),
     "an admin key that is no text": (b"Convex \xff", 403, "BadDeployKey"),

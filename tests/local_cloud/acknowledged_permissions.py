@@ -18,6 +18,8 @@ _RESTLESS = "a session whose data changes faster than it is read looks again lat
 _UNHANDLED = "what can't be handled is given back at once (tests/integration/test_kill_points.py)"
 _UNFINISHED = "an export that did not get to its end is taken away (tests/contract)"
 _TAKEN_BACK = "a migration that fails is taken back (tests/contract/test_log.py)"
+_MISSING = "who may list is told that an object is missing, and others are told 403"
+_SEGMENTS = "a process that searches loads them; nothing is searched in this run"
 _COLD = "a process that starts reads what serves; the one of this run pushed it itself"
 
 ACKNOWLEDGED = (
@@ -47,7 +49,6 @@ ACKNOWLEDGED = (
         Acknowledgement(function, "Documents", "dynamodb:GetItem", _PARTS)
         for function in ("follower", "http", "push", "session")
     ),
-    Acknowledgement("follower", "Documents", "dynamodb:Query", _PARTS),
     *(
         Acknowledgement(function, "Documents", "dynamodb:UpdateItem", _PARTS)
         for function in ("follower", "push")
@@ -57,6 +58,14 @@ ACKNOWLEDGED = (
         for function in ("follower", "push")
     ),
     Acknowledgement("http", "Files", "s3:DeleteObject", _UNFINISHED, "*/exports/*"),
+    *(
+        Acknowledgement(function, "MissingObjects", "s3:ListBucket", _MISSING)
+        for function in ("follower", "http", "push", "session")
+    ),
+    *(
+        Acknowledgement(function, "Segments", "s3:GetObject", _SEGMENTS)
+        for function in ("http", "session")
+    ),
     Acknowledgement("push", "Bundles", "s3:GetObject", _COLD),
     Acknowledgement("push", "Log", "rds-data:RollbackTransaction", _TAKEN_BACK),
     Acknowledgement("session", "Lane", "sqs:SendMessage", _RESTLESS),

@@ -24,7 +24,7 @@ class CloudServer(DevServer):
     EVENT_SECONDS_MAX = 150.0
     CLEAN_CLOSE_REASON = "closed with code 1012"
 
-    MUTATIONS_MEANWHILE_MIN = 2
+    MUTATIONS_MEANWHILE_MIN = 1
     """A mutation makes some fifty calls to moto, at about 3 ms each."""
 
     def options(self) -> list[str]:

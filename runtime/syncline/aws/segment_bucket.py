@@ -1,4 +1,4 @@
-"""Search segments in S3: the object `search/<name>` is position and content (ports.SegmentStore).
+"""Search segments in S3: the object `search/<name>` is position and content (segments/store.py).
 
 One PUT replaces an object whole, so a reader has one segment or the other.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from syncline.aws.s3_errors import refusals
 from syncline.aws.settings import SEGMENT_PREFIX
 from syncline.commit.record import Position
-from syncline.ports import StoredSegment
+from syncline.segments.store import StoredSegment
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -44,9 +44,9 @@ from syncline.ports import (
     InterestStore,
     Log,
     ProviderSpec,
-    SegmentStore,
 )
 from syncline.ports import Documents as DocumentsPort
+from syncline.segments.store import SegmentStore
 
 NO_ACTIONS = "This deployment runs no actions."
 

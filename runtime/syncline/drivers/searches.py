@@ -22,13 +22,12 @@ from syncline.ports import (
     Page,
     RangeRead,
     Row,
-    SegmentStore,
-    StoredSegment,
     TextRead,
     VectorRead,
 )
 from syncline.query.search_entries import text_entry, vector_entry
 from syncline.schema.catalog import IndexInfo, TextTarget, VectorTarget
+from syncline.segments.store import SegmentStore, StoredSegment
 
 if TYPE_CHECKING:
     from syncline.search.entries import TextEntry

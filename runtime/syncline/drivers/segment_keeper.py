@@ -11,7 +11,8 @@ from syncline.drivers.follower import FollowedDocuments, View
 from syncline.drivers.replica import Replica, catch_up, read_tail
 from syncline.drivers.searches import Searches
 from syncline.limits import TAIL_BYTES_MAX, TAIL_SECONDS
-from syncline.ports import Log, SegmentStore
+from syncline.ports import Log
+from syncline.segments.store import SegmentStore
 
 
 class SegmentKeeper:

@@ -65,11 +65,15 @@ FLUSH_SECONDS = 0.0005
 POLL_SECONDS = 0.0015
 """How long to poll for the next call before sleeping; ours: about one durable mutation."""
 
-YIELD_SECONDS_MAX = 0.00005
-"""A yield that takes longer has let somebody else run; alone, it takes a microsecond."""
+YIELD_SECONDS_MAX = 0.0005
+"""A yield that takes longer went to somebody who wants the processor for work of their own. Alone
+it takes a microsecond, and the processes of one mutation hand the processor on sooner than that."""
 
 SHORT_WAITS = 8
 """So many in a row before polling begins: a mutation and the queries that it touches make a few."""
+
+SHORT_WAITS_MAX = 4096
+"""So many on a machine that is always busy with something else; ours, some seconds of load."""
 
 
 class _StartedCall:
@@ -116,6 +120,7 @@ class Executor:
         self._outgoing = bytearray()
         self._flushed_at = 0.0
         self._short_waits = 0
+        self._waits_asked = SHORT_WAITS
         # One for all calls: a new one of this size is mapped and unmapped each time, 15 us.
         self._incoming = memoryview(bytearray(RECEIVE_BYTES))
 
@@ -135,11 +140,12 @@ class Executor:
 
         After a row of short waits the next one is likely to be short too, and to be woken costs
         more than that: so the socket is polled for a moment first. Not while somebody else wants
-        this processor: whoever shares one is woken quickly, and sooner than who has used it up.
+        this processor: the scheduler is slow to come back to who has yielded to others, so each
+        time that it happens, twice as long a row is asked for.
         """
         began = time.monotonic()
         size = None
-        if self._short_waits >= SHORT_WAITS:
+        if self._short_waits >= self._waits_asked:
             size = self._poll(began)
         if size is None:
             size = self._connection.recv_into(self._incoming)
@@ -153,11 +159,16 @@ class Executor:
         now = began
         while now - began < POLL_SECONDS:
             try:
-                return receive(incoming, 0, socket.MSG_DONTWAIT)
+                size = receive(incoming, 0, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 os.sched_yield()
+            else:
+                self._waits_asked = max(self._waits_asked - 1, SHORT_WAITS)
+                return size
             before, now = now, time.monotonic()
             if now - before > YIELD_SECONDS_MAX:
+                self._short_waits = 0
+                self._waits_asked = min(self._waits_asked * 2, SHORT_WAITS_MAX)
                 return None
         return None
 

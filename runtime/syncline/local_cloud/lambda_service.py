@@ -60,14 +60,13 @@ class LambdaService:
             try:
                 answer = await instance.call(event, str(uuid.uuid4()))
             except FunctionFailed:
-                self._give_back(instance)
+                await self._give_back(instance)
                 raise
             except BaseException:
                 # Nobody knows what it is doing: it is not used again.
-                self._all.discard(instance)
-                await instance.kill()
+                await self._end(instance)
                 raise
-            self._give_back(instance)
+            await self._give_back(instance)
             return answer
 
     async def _instance(self, shape: FunctionShape) -> Instance:
@@ -82,11 +81,11 @@ class LambdaService:
         await instance.start()
         return instance
 
-    def _give_back(self, instance: Instance) -> None:
+    async def _give_back(self, instance: Instance) -> None:
         if instance in self._all and instance.is_alive:
             self._idle[instance.shape.name].append(instance)
         else:
-            self._all.discard(instance)
+            await self._end(instance)
 
     async def _end(self, instance: Instance) -> None:
         self._all.discard(instance)

@@ -6,7 +6,7 @@ range of "t" in the index `_tables.by_name` in its read set, so a change of its 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 
 from syncline.index.index_definition import (
@@ -142,15 +142,21 @@ SYSTEM_TABLES: tuple[TableInfo, ...] = (
 )
 
 
+_RANGES_KEPT = 4096
+"""Every call reads its module's row, and those of the tables that it names: the same ones."""
+
+
 def _equal_range(table: TableInfo, index: str, value: str) -> KeyRange:
     return values_range(table.indexes[index].index_id + encode_value(value))
 
 
+@lru_cache(maxsize=_RANGES_KEPT)
 def name_range(name: str) -> KeyRange:
     """The range of `_tables.by_name` that holds the row of a table."""
     return _equal_range(TABLES, "by_name", name)
 
 
+@lru_cache(maxsize=_RANGES_KEPT)
 def module_range(path: str) -> KeyRange:
     """The range of `_modules.by_path` that holds the row of a module ("dir/mod")."""
     return _equal_range(MODULES, "by_path", path)

@@ -4,7 +4,7 @@ import asyncio
 
 from syncline.aws.segment_bucket import SegmentBucket
 from syncline.commit.record import Position
-from syncline.ports import StoredSegment
+from syncline.segments.store import StoredSegment
 
 
 def test_a_segment_comes_back_with_the_commit_it_stands_at(s3):

@@ -14,9 +14,10 @@ from syncline.drivers.replica import Replica
 from syncline.drivers.searches import Searches
 from syncline.drivers.segment_keeper import SegmentKeeper
 from syncline.local.memory_documents import MemoryDocuments
-from syncline.ports import Page, StoredSegment, TextRead, VectorRead
+from syncline.ports import Page, TextRead, VectorRead
 from syncline.search.scoring import ranked_id
 from syncline.search.vectors import VectorEntry, nearness, unit_vector
+from syncline.segments.store import StoredSegment
 from syncline.segments.vector_segment import VectorSegment
 from syncline.testing import Deployment
 
