@@ -60,6 +60,7 @@ def test_what_is_refused_is_refused_with_the_documented_errors(run):
     assert refused.pop("unknown") in ((404, "FileNotFound"), (404, None))
     assert refused == {
         "digest": (400, "DigestMismatch"),
+        "private digest": (400, "DigestMismatch"),
         "large": (413, "FileTooLarge"),
         "type": (415, "ContentTypeNotAllowed"),
         "token": (403, "InvalidUploadUrl"),

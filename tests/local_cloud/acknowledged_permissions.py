@@ -14,7 +14,10 @@ _BIG = "a commit above the Data API's row of 64 KB travels in pieces (tests/cont
 _PARTS = "documents above DynamoDB's 400 KB lie in parts (tests/contract/test_documents.py)"
 _TOMBSTONES = "tombstones go after half an hour (tests/contract/test_documents.py)"
 _WIDE = "a commit that touches many partitions looks at all (tests/contract/test_interest_store.py)"
-_RESTLESS = "a session whose data changes faster than it is read looks again later"
+_RESTLESS = (
+    "a session looks again later whose data changes faster than it is read, or whose first request "
+    "came so early that it may have overtaken a token"
+)
 _UNHANDLED = "what can't be handled is given back at once (tests/integration/test_kill_points.py)"
 _UNFINISHED = "an export that did not get to its end is taken away (tests/contract)"
 _TAKEN_BACK = "a migration that fails is taken back (tests/contract/test_log.py)"
@@ -60,7 +63,7 @@ ACKNOWLEDGED = (
     Acknowledgement("http", "Files", "s3:DeleteObject", _UNFINISHED, "*/exports/*"),
     *(
         Acknowledgement(function, "MissingObjects", "s3:ListBucket", _MISSING)
-        for function in ("follower", "http", "push", "session")
+        for function in ("action", "follower", "http", "push", "session")
     ),
     *(
         Acknowledgement(function, "Segments", "s3:GetObject", _SEGMENTS)
@@ -68,7 +71,7 @@ ACKNOWLEDGED = (
     ),
     Acknowledgement("push", "Bundles", "s3:GetObject", _COLD),
     Acknowledgement("push", "Log", "rds-data:RollbackTransaction", _TAKEN_BACK),
-    Acknowledgement("session", "Lane", "sqs:SendMessage", _RESTLESS),
+    Acknowledgement("session", "Lane", "sqs:SendMessage", _RESTLESS, by_chance=True),
     Acknowledgement("session", "Messages", "sqs:ChangeMessageVisibility", _UNHANDLED),
     *(
         Acknowledgement(function, "Documents", "dynamodb:DeleteItem", _TOMBSTONES)

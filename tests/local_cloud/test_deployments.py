@@ -81,6 +81,12 @@ def test_imports_and_exports_go_through_the_bucket(cloud: CloudThread, tmp_path:
     assert (tmp_path / "all.zip").stat().st_size > 1000
 
 
+def test_files_lie_in_the_bucket(cloud: CloudThread):
+    for scenario in ("story", "refusals", "direct:1000"):
+        with _npm(cloud, scenario, "filed", "files") as client:
+            client.finish()
+
+
 def test_actions_run_apart_and_ask_for_data(cloud: CloudThread):
     with _npm(cloud, "calls", "acted", "actions") as client:
         client.finish()

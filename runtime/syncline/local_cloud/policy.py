@@ -114,6 +114,8 @@ class Acknowledgement:
     action: str
     reason: str
     resource: str = "*"
+    by_chance: bool = False
+    """Runs use it or not, as their timing wants: it is stale only if nobody has it."""
 
     def __post_init__(self) -> None:
         if not self.reason.strip():
@@ -216,11 +218,16 @@ def judge(
             used.update(_granted(call.role, parsed[call.role], need))
         else:
             denied.setdefault((call.role, need.action, need.resource), Denied(call, need))
-    unused = [p for role, known in parsed.items() for p in _permissions(role, known) - used]
+    granted = {p for role, known in parsed.items() for p in _permissions(role, known)}
+    unused = granted - used
     return Findings(
         tuple(denied.values()),
         tuple(sorted(p for p in unused if not any(a.covers(p) for a in acknowledged))),
-        tuple(a for a in acknowledged if not any(a.covers(p) for p in unused)),
+        tuple(
+            a
+            for a in acknowledged
+            if not any(a.covers(p) for p in (granted if a.by_chance else unused))
+        ),
     )
 
 

@@ -96,6 +96,7 @@ await main({
     await refusal("token", post(upload.slice(0, -3) + "abc", "x", "text/plain"));
     await refusal("unknown", fetch(`${url}/api/storage/00000000-0000-4000-8000-000000000000`));
     const privately = await client.mutation(api.files.upload_url, { private: true });
+    await refusal("private digest", post(privately, bytes, "text/plain", digest));
     const stored = await (await post(privately, "secret", "text/plain")).json();
     const address = await client.query(api.files.url, { id: stored.storageId, expires_in: 3 });
     const before = await fetch(address);
@@ -104,6 +105,7 @@ await main({
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     await refusal("expired", fetch(address));
+    await client.mutation(api.files.remove, { id: stored.storageId });
   },
 
   async direct({ url }, size) {

@@ -365,6 +365,15 @@ def test_an_acknowledgement_of_what_is_used_or_not_there_is_stale(role: str, sid
     assert findings.unused == (UNUSED,)
 
 
+def test_what_is_used_by_chance_may_be_acknowledged_either_way():
+    policies = {"session": [MAY_SEND]}
+    sends = Acknowledgement("session", "Lane", "sqs:SendMessage", REASON, by_chance=True)
+    deletes = Acknowledgement("session", "Lane", "sqs:DeleteMessage", REASON, by_chance=True)
+    gone = Acknowledgement("session", "Gone", "sqs:SendMessage", REASON, by_chance=True)
+    findings = judge([SENDS], policies, [sends, deletes, gone], place=PLAIN)
+    assert (findings.unused, findings.stale) == ((), (gone,))
+
+
 @pytest.mark.parametrize(("action", "reason"), [("sqs:DeleteMessage", " "), ("sqs:*", REASON)])
 def test_acknowledgements_need_a_reason_and_name_one_action(action: str, reason: str):
     with pytest.raises(ValueError, match="sqs"):
