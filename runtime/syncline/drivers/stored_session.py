@@ -71,6 +71,9 @@ RUNS_MAX: Final = 3
 them a refresh is put behind the connection's messages, so that others have their turn."""
 
 
+NOTHING_NEW: Final = 0
+"""The ts of a refresh that only looks whether what waits has waited long enough."""
+
 _Shown: TypeAlias = tuple[QueryResult, Sequence[KeyRange]]
 
 
@@ -101,6 +104,10 @@ class _Handling:
     actions: list[tuple[int, ActionCall]] = field(default_factory=list[tuple[int, ActionCall]])
     """To be started, by their request ids."""
     is_closing: bool = False
+
+    def has_seen(self, refresh: Refresh) -> bool:
+        """Whether an update has shown what it is about."""
+        return refresh.ts is not None and self.seen >= refresh.ts
 
 
 class ActionStarter(Protocol):
@@ -198,7 +205,7 @@ class StoredSessions:
         session = handling.session
         if session.is_closed:
             return None
-        if isinstance(event, Refresh) and event.ts is not None and handling.seen >= event.ts:
+        if isinstance(event, Refresh) and handling.has_seen(event) and not session.is_settling:
             # Its own mutation, mostly: the update after the answer has shown it.
             return None
         await self._step(handling, event)
@@ -211,7 +218,7 @@ class StoredSessions:
             handling.interest, handling.ranges = 0, b""
         if session.is_settling:
             # Behind what is on its way: by then it is known whose the requests are.
-            await self._wakeups.wake(connection)
+            await self._wakeups.wake(connection, NOTHING_NEW)
         return handling
 
     async def _show(self, connection: str, handling: _Handling) -> None:
@@ -228,8 +235,9 @@ class StoredSessions:
                 await self._carry_out(handling, session.tick(self._now_ms()))
             case Refresh():
                 await self._carry_out(handling, session.settle(self._now_ms()))
-                await self._engine.committer.follow()
-                session.invalidated()
+                if not handling.has_seen(event):
+                    await self._engine.committer.follow()
+                    session.invalidated()
             case ActionEnded(request_id, result):
                 # It may be told twice, or of a connection that has started over.
                 if request_id in session.running_actions:
