@@ -154,16 +154,17 @@ def test_one_address_leads_to_both_apis(assembly: Assembly):
         "/api/sync",
         "/api/*/sync",
         "/api/import/upload_part",
-        "/api/storage/upload*",
+        "/api/storage/upload",
+        "/api/storage/upload/*",
         "/api/storage/*",
     ]
     for behavior, api in zip(
         config["CacheBehaviors"],
-        (SOCKET_API, SOCKET_API, HTTP_API, HTTP_API, BUCKET),
+        (SOCKET_API, SOCKET_API, HTTP_API, HTTP_API, HTTP_API, BUCKET),
         strict=True,
     ):
         assert hosts[behavior["TargetOriginId"]].startswith((f"{api}.execute-api.", BUCKET))
-    for behavior in config["CacheBehaviors"][:3]:
+    for behavior in config["CacheBehaviors"][:4]:
         (function,) = behavior["FunctionAssociations"]
         assert function["EventType"] == "viewer-request"
     assert not config["DefaultCacheBehavior"].get("FunctionAssociations")

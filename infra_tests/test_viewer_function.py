@@ -69,23 +69,33 @@ def test_any_other_path_is_not_found(default: Assembly, uri: str):
     assert _answer(default, uri, {})["statusCode"] == 404
 
 
-PART = "/api/import/upload_part"
+REFUSED = [
+    ("/api/import/upload_part", "PartTooLarge", "`syncline import`"),
+    ("/api/storage/upload", "FileTooLarge", "`direct=True`"),
+]
 
 
-def test_a_part_that_lambda_can_t_take_is_refused_with_what_to_use_instead(default: Assembly):
+@pytest.mark.parametrize(("path", "code", "advice"), REFUSED)
+def test_an_upload_that_lambda_can_t_take_is_refused_with_what_to_use_instead(
+    default: Assembly, path: str, code: str, advice: str
+):
     length = str(PART_BYTES_MAX + 1)
-    answer = _answer(default, PART, {"partNumber": "1"}, {"content-length": length})
+    answer = _answer(default, path, {"partNumber": "1"}, {"content-length": length})
     assert answer["statusCode"] == 413
-    assert answer["headers"] == {"content-type": {"value": "application/json"}}
+    assert answer["headers"] == {
+        "access-control-allow-origin": {"value": "*"},
+        "content-type": {"value": "application/json"},
+    }
     refusal = json.loads(answer["body"]["data"])
-    assert refusal["code"] == "PartTooLarge"
+    assert refusal["code"] == code
     assert str(PART_BYTES_MAX) in refusal["message"]
-    assert "`syncline import`" in refusal["message"]
+    assert advice in refusal["message"]
 
 
+@pytest.mark.parametrize("path", [path for path, _, _ in REFUSED])
 @pytest.mark.parametrize("headers", [{"content-length": str(PART_BYTES_MAX)}, {"x": "chunked"}])
-def test_any_other_part_goes_on_as_it_came(default: Assembly, headers: dict[str, str]):
-    answer = _answer(default, PART, {"partNumber": "1"}, headers)
-    assert answer["uri"] == PART
+def test_any_other_upload_goes_on_as_it_came(default: Assembly, path: str, headers: dict[str, str]):
+    answer = _answer(default, path, {"partNumber": "1"}, headers)
+    assert answer["uri"] == path
     assert answer["querystring"] == {"partNumber": {"value": "1"}}
     assert answer["headers"] == {name: {"value": value} for name, value in headers.items()}

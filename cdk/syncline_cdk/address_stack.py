@@ -27,7 +27,7 @@ _VIEWER_FUNCTION: Final = Path(__file__).parent / "viewer_request.js"
 
 
 def viewer_function_code() -> str:
-    """What CloudFront runs for a request to open a WebSocket, and for a part of an upload."""
+    """What CloudFront runs for a request to open a WebSocket, and for an upload."""
     code = _VIEWER_FUNCTION.read_text(encoding="utf-8")
     return code.replace("/STAGE", f"/{STAGE}").replace("PART_BYTES_MAX", str(PART_BYTES_MAX))
 
@@ -91,11 +91,11 @@ class AddressStack(Stack):
             function_name=f"{settings.deployment}-viewer-request",
             code=cloudfront.FunctionCode.from_inline(viewer_function_code()),
             runtime=cloudfront.FunctionRuntime.JS_2_0,
-            comment="Leads /api/<version>/sync to the WebSocket API; refuses parts too large",
+            comment="Leads /api/<version>/sync to the WebSocket API; refuses uploads too large",
         )
         socket = self._behaviour(self.socket_api, cloudfront.AllowedMethods.ALLOW_GET_HEAD, rewrite)
         http = self._behaviour(self.http_api, cloudfront.AllowedMethods.ALLOW_ALL)
-        part = self._behaviour(self.http_api, cloudfront.AllowedMethods.ALLOW_ALL, rewrite)
+        bounded = self._behaviour(self.http_api, cloudfront.AllowedMethods.ALLOW_ALL, rewrite)
         certificate = settings.certificate_arn
         return cloudfront.Distribution(
             self,
@@ -105,9 +105,10 @@ class AddressStack(Stack):
             additional_behaviors={
                 "/api/sync": socket,
                 "/api/*/sync": socket,
-                "/api/import/upload_part": part,
+                "/api/import/upload_part": bounded,
                 # Before the files: CloudFront takes the first that matches.
-                f"{UPLOAD_PATH}*": http,
+                UPLOAD_PATH: bounded,
+                f"{UPLOAD_PATH}/*": http,
                 f"{PUBLIC_PATH}*": self._files(data),
             },
             domain_names=[settings.domain_name] if settings.domain_name else None,

@@ -4,13 +4,17 @@ One cloud serves a whole process of tests: each keeps to its own room, and what 
 means an outage here.
 """
 
+import shutil
 from collections.abc import Iterator
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.clients.conftest import FUNCTIONS, node, pypi, room
 from tests.clients.server import PROJECT
+from tests.integration.test_http_actions import FUNCTIONS as SITE_FUNCTIONS
 from tests.local_cloud.cloud_server import CloudServer
 
 __all__ = ["node", "pypi", "room"]
@@ -27,10 +31,25 @@ def _is_here(item: pytest.Item) -> bool:
     return item.path.parent == Path(__file__).parent
 
 
+def _pins(distribution: str) -> dict[str, str]:
+    """A distribution and all that it needs, as they are installed here."""
+    pins, wanted = {distribution: version(distribution)}, requires(distribution) or ()
+    for requirement in map(Requirement, wanted):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            pins |= _pins(requirement.name)
+    return pins
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudServer]:
-    """The test functions, deployed."""
-    with CloudServer(FUNCTIONS, tmp_path_factory.mktemp("cloud")) as running:
+    """The test functions and the routes of HTTP actions, deployed with a distribution they need."""
+    folder: Path = tmp_path_factory.mktemp("cloud")
+    functions = folder / "all"
+    for part in (FUNCTIONS, SITE_FUNCTIONS):
+        shutil.copytree(part, functions, dirs_exist_ok=True)
+    lock = "".join(f"{name}=={pin}\n" for name, pin in _pins("fastapi").items())
+    (functions / "requirements.txt").write_text(lock)
+    with CloudServer(functions, folder / "project") as running:
         yield running
 
 

@@ -111,7 +111,11 @@ def viewer_request(request: web.BaseRequest) -> OriginRequest:
     """A request as it came in, with what CloudFront takes off and puts on."""
     path, _, query = request.raw_path.partition("?")
     address = request.remote or "127.0.0.1"
-    kept = [(name, value) for name, value in request.headers.items() if not _is_dropped(name)]
+    # Byte for byte, whatever their encoding, as Lambda's events have them.
+    sent = [
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers
+    ]
+    kept = [(name, value) for name, value in sent if not _is_dropped(name)]
     forwarded = [*request.headers.getall("X-Forwarded-For", []), address, EDGE_ADDRESS]
     added = (
         ("Via", VIA),

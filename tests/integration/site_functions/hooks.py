@@ -15,12 +15,12 @@ from syncline import (
 
 @internal_mutation
 async def keep(ctx: MutationCtx, text: str) -> None:
-    await ctx.db.insert("kept", {"text": text})
+    await ctx.db.insert("received", {"text": text})
 
 
 @internal_query
 async def kept(ctx: QueryCtx) -> list[str]:
-    return [row["text"] for row in await ctx.db.query("kept").collect()]
+    return [row["text"] for row in await ctx.db.query("received").collect()]
 
 
 @http_action
