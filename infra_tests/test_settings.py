@@ -61,6 +61,16 @@ def test_handlers_read_every_variable_that_they_are_given_and_no_other(
     assert read.names | OF_POWERTOOLS == given.keys()
 
 
+def test_sets_have_one_order_in_all_processes_of_a_deployment(default: Assembly, other: Assembly):
+    seeds = [
+        {_environment(assembly, function)["PYTHONHASHSEED"] for function in FUNCTIONS}
+        for assembly in (default, other)
+    ]
+    (first,), (second,) = seeds
+    assert first != second
+    assert Settings.from_environment(_environment(default, "http")).hash_seed == int(first)
+
+
 def test_a_user_pool_is_made_only_when_asked_for_and_its_tokens_are_then_taken(
     default: Assembly, other: Assembly
 ):

@@ -1,5 +1,6 @@
 """The functions, the queues that they take from, the minute that wakes them, and the push."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -206,6 +207,11 @@ def _object_arn(stack: Stack, asset: assets.Asset) -> str:
     )
 
 
+def _hash_seed(deployment: str) -> int:
+    """The same at every synthesis, and not the same everywhere."""
+    return int.from_bytes(hashlib.sha256(f"hash seed {deployment}".encode()).digest()[:4], "big")
+
+
 def _environment(
     settings: DeploymentSettings,
     data: DataStack,
@@ -231,5 +237,6 @@ def _environment(
         database=data.database.for_owner() if as_owner else data.database.for_functions(),
         commit_routine=settings.commit_routine,
         action_function=action_function_name(settings.deployment),
+        hash_seed=_hash_seed(settings.deployment),
         user_pool=data.users.for_functions() if data.users is not None else None,
     ).environment()

@@ -290,6 +290,7 @@ def little_cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[LittleCloud]:
             admin_secret_arn=secret["ARN"],
             database=DataApiDatabase("arn:cluster", "arn:login", "syncline"),
             commit_routine="function",
+            hash_seed=0,
         )
     )
     try:

@@ -76,6 +76,11 @@ class SharedView:
         await self._pause("view: drop")
         await self._generation.drop_index(index_id)
 
+    async def drop_entries(self, index_id: bytes, at_most: int) -> int:
+        """Remove a step of an index."""
+        await self._pause("view: drop")
+        return await self._generation.drop_entries(index_id, at_most)
+
     async def collect_tombstones(self, before: int) -> None:
         """Forget tombstones."""
         await self._generation.collect_tombstones(before)

@@ -90,12 +90,13 @@ class EntryReader:
                 yield rows
 
     async def items_of_index(
-        self, generation: int, index_id: bytes
-    ) -> AsyncGenerator[Sequence[DocumentItem], None]:
-        """The keys of every entry of an index, as items that can be deleted."""
-        answers = self._query(partition_key(generation, index_id), None, keys_only=True)
-        while (answer := await patiently(partial(_next_answer, answers))) is not None:
-            yield [self._model(item["p"]["B"], item["k"]["B"]) for item in answer]
+        self, generation: int, index_id: bytes, *, limit: int
+    ) -> Sequence[DocumentItem]:
+        """The keys of an index's first entries, as items that can be deleted."""
+        partition = partition_key(generation, index_id)
+        answers = self._query(partition, None, limit=limit, keys_only=True)
+        answer = await patiently(partial(_next_answer, answers))
+        return [self._model(item["p"]["B"], item["k"]["B"]) for item in answer or ()]
 
     async def items_of_others(
         self, generation: int

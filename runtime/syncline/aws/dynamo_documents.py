@@ -15,7 +15,7 @@ import asyncio
 import heapq
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 from weakref import WeakKeyDictionary
 
 from syncline.aws.control import ControlState
@@ -32,6 +32,9 @@ from syncline.ports import RangeRead, StoredPage, StoredRow
 TOMBSTONES_REMEMBERED_MAX = 100_000
 """Tombstones that a process deletes itself when their time has come; ours: about 50 MB. All others
 are left to DynamoDB's TTL, which takes up to some days."""
+
+_DROPPED_AT_ONCE: Final = 1_000
+"""Entries of an index read and deleted in one go."""
 
 
 class Watermark(Protocol):
@@ -160,9 +163,15 @@ class DynamoDocuments:
 
     async def drop_index(self, index_id: bytes) -> None:
         """Remove every entry of one index (its id is never used again)."""
+        while await self.drop_entries(index_id, _DROPPED_AT_ONCE):
+            pass
+
+    async def drop_entries(self, index_id: bytes, at_most: int) -> int:
+        """Remove entries of one index, at most so many; returns how many, 0 when none is left."""
         generation = (await self._control.read()).generation
-        async for items in self._reader.items_of_index(generation, index_id):
-            await self._writer.delete(items, BatchAge(self._clock_ns))
+        items = await self._reader.items_of_index(generation, index_id, limit=at_most)
+        await self._writer.delete(items, BatchAge(self._clock_ns))
+        return len(items)
 
     async def collect_tombstones(self, before: int) -> None:
         """Remove tombstones older than `before` whose time of half an hour is over.

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -56,7 +57,7 @@ class Process:
         self, settings: Settings, make_runner: Callable[[], FunctionRunner] | None = None
     ) -> None:
         """`make_runner`: of what runs functions; without it, a process beside this one does."""
-        self._make_runner = make_runner or _executor
+        self._make_runner = make_runner or partial(_executor, settings.hash_seed)
         self.deployed = Deployed(settings)
         self.failure: BaseException | None = None
         self.may_backfill = False
@@ -222,11 +223,10 @@ def _log_call(event: LogEvent) -> None:
     write(event.path, call=msgspec.to_builtins(event))
 
 
-def _executor() -> FunctionRunner:
+def _executor(hash_seed: int) -> FunctionRunner:
     """Functions run apart from here: one that can't be stopped goes down alone (api.md)."""
-    seed = os.environ.get("PYTHONHASHSEED", "")
     return ExecutorPool(
         1,
-        hash_seed=int(seed) if seed.isdigit() else None,
+        hash_seed=hash_seed,
         libraries=[folder for folder in sys.path if folder],
     )

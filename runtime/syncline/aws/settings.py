@@ -111,6 +111,11 @@ _REDACT: Final = "SYNCLINE_REDACT"
 _POOL_ISSUER: Final = "SYNCLINE_USER_POOL_ISSUER"
 _POOL_CLIENT: Final = "SYNCLINE_USER_POOL_CLIENT"
 _COMMIT_ROUTINE: Final = "SYNCLINE_COMMIT_ROUTINE"
+_HASH_SEED: Final = "PYTHONHASHSEED"
+"""Python's own variable: it is read as an interpreter starts, and handed on to executors."""
+
+HASH_SEEDS: Final = 2**32
+"""Python takes 0 to one less (Python documentation, "Command line and environment")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +141,8 @@ class Settings:
     admin_secret_arn: str
     database: DataApiDatabase | DirectDatabase
     commit_routine: CommitRoutine
+    hash_seed: int
+    """Of all processes, so that a set has the same order wherever a function runs."""
     user_pool: UserPoolSettings | None = None
     action_function: str = ""
     """The function that runs actions; "": nobody does."""
@@ -150,6 +157,7 @@ class Settings:
         }
         variables[_REDACT] = "1" if self.redact else "0"
         variables[_COMMIT_ROUTINE] = self.commit_routine
+        variables[_HASH_SEED] = str(self.hash_seed)
         variables[_DATABASE_NAME] = self.database.name
         match self.database:
             case DataApiDatabase(cluster_arn, secret_arn):
@@ -188,6 +196,7 @@ class Settings:
             },
             redact=_choice(environment, _REDACT, ("0", "1")) == "1",
             commit_routine=cast("CommitRoutine", routine),
+            hash_seed=_seed(environment),
             database=_database(environment),
             user_pool=_user_pool(environment),
             **{
@@ -220,6 +229,13 @@ def _choice(environment: Mapping[str, str], variable: str, choices: tuple[str, .
     if value not in choices:
         raise _refusal(f"{variable} is {value!r}, not one of {', '.join(choices)}")
     return value
+
+
+def _seed(environment: Mapping[str, str]) -> int:
+    value = environment.get(_HASH_SEED, "")
+    if not (value.isascii() and value.isdigit() and int(value) < HASH_SEEDS):
+        raise _refusal(f"{_HASH_SEED} is {value!r}, no number from 0 to {HASH_SEEDS - 1}")
+    return int(value)
 
 
 def _address(environment: Mapping[str, str], variable: str) -> str:

@@ -20,9 +20,9 @@ from syncline.aws.control import NEW, Control, ControlState
 from syncline.aws.dynamo_documents import DynamoDocuments, Watermark
 from syncline.aws.log_history import StoredBatches, commits_between, documents_at
 from syncline.aws.rebuild_progress import Building, Phase, RebuildProgress
-from syncline.aws.view_verify import dropped_indexes
 from syncline.commit.record import Position, StoredDocument
 from syncline.drivers.replica import TABLES
+from syncline.drivers.table_rows import dropped_indexes
 from syncline.errors import UnavailableError
 from syncline.index.index_definition import BY_ID, index_id
 from syncline.index.key_encoding import prefix_successor
@@ -211,8 +211,7 @@ class _Rebuild:
             (page,) = await self._view.read([RangeRead(lo, hi, 100)])
             for row in page.rows:
                 if row.document is not None:
-                    stored = StoredDocument("", TABLES, row.ts, row.document, ())
-                    for dropped in dropped_indexes(stored):
+                    for dropped in dropped_indexes(row.document):
                         await self._view.drop_index(dropped)
                 lo = row.key + b"\x00"
             is_done = page.done

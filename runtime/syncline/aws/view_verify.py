@@ -11,13 +11,12 @@ from typing import Final, Literal, Protocol
 
 from syncline.aws.document_keys import document_id_of
 from syncline.aws.log_history import commits_between, documents_at
-from syncline.commit.record import Position, StoredDocument
+from syncline.commit.record import Position
 from syncline.drivers.replica import TABLES
-from syncline.drivers.table_rows import dropped_ordinals, integer
+from syncline.drivers.table_rows import dropped_indexes
 from syncline.errors import CorruptionError
-from syncline.index.index_definition import INDEX_ID_BYTES, index_id
+from syncline.index.index_definition import INDEX_ID_BYTES
 from syncline.ports import Log, StoredRow
-from syncline.values import wire_json
 
 DIFFERENCES_MAX: Final = 1000
 """Differences that a report names; all are counted."""
@@ -115,18 +114,9 @@ async def _expected(log: Log, at: Position) -> tuple[dict[bytes, _Expected], set
             entry = _Expected(stored.ts, _digest(stored.document), stored.document_id)
             for key in stored.keys:
                 expected[key] = entry
-            dropped.update(dropped_indexes(stored))
+            if stored.table == TABLES:
+                dropped.update(dropped_indexes(stored.document))
     return expected, dropped
-
-
-def dropped_indexes(stored: StoredDocument) -> list[bytes]:
-    """The ids of indexes that a table's row says are gone; none for any other document."""
-    if stored.table != TABLES:
-        return []
-    fields = wire_json.decode(stored.document)
-    assert isinstance(fields, dict), "a document is an object"
-    number = integer(fields["number"])
-    return [index_id(number, ordinal) for ordinal in dropped_ordinals(fields)]
 
 
 def _compare(row: StoredRow, expected: _Expected | None) -> Difference | None:

@@ -6,13 +6,22 @@ rule 13). Executors only read the view; what it lacks yet, and what it has too e
 they take from the tail of the log.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Final, Protocol
 
 from syncline.commit.record import Commit, Position, Reset, TailReply
+from syncline.drivers.replica import TABLES
+from syncline.drivers.table_rows import dropped_indexes
 from syncline.errors import DeveloperError, UnavailableError
+from syncline.index.index_definition import BY_ID, index_id
+from syncline.index.key_encoding import prefix_successor
 from syncline.limits import TAIL_REPLY_BYTES_MAX, TOMBSTONE_SECONDS
 from syncline.ports import Documents, Log, RangeRead, StoredPage, StoredRow
+
+ENTRIES_DROPPED_MAX: Final = 10_000
+"""Of removed indexes in one sweep; ours: some seconds of deletes, eight at once."""
+
+_TABLES_PAGE: Final = 100
 
 
 class View(Documents, Protocol):
@@ -20,6 +29,10 @@ class View(Documents, Protocol):
 
     async def position(self) -> Position:
         """The watermark with its commit's nonce, read strongly."""
+        ...
+
+    async def drop_entries(self, index_id: bytes, at_most: int) -> int:
+        """Remove entries of one index, at most so many; returns how many, 0 when none is left."""
         ...
 
 
@@ -37,6 +50,8 @@ class Follower:
         self._log = log
         self._view = view
         self._applied = applied
+        self._emptied: set[bytes] = set()
+        """Indexes that this process has seen to the end of."""
 
     async def catch_up(self, seen: dict[Position, TailReply] | None = None) -> Position:
         """Apply up to the durable head; returns the view's position.
@@ -70,6 +85,37 @@ class Follower:
     async def forget_tombstones(self, now_ns: int) -> None:
         """Let go of those that no snapshot and no late writer needs any more (rule 13)."""
         await self._view.collect_tombstones(now_ns - TOMBSTONE_SECONDS * 10**9)
+
+    async def forget_indexes(self, now_ns: int) -> None:
+        """Remove entries of indexes that a push took away, at most `ENTRIES_DROPPED_MAX` of them.
+
+        What is left is found by the next one, whoever runs it: the rows of `_tables` tell. An index
+        stays for as long as a snapshot from before the push may be read (protocols.md rule 9).
+        """
+        left = ENTRIES_DROPPED_MAX
+        async for row in self._table_rows():
+            if row.document is None or row.ts >= now_ns - TOMBSTONE_SECONDS * 10**9:
+                continue
+            for index in dropped_indexes(row.document):
+                while index not in self._emptied:
+                    if left <= 0:
+                        return
+                    removed = await self._view.drop_entries(index, left)
+                    left -= removed
+                    if not removed:
+                        self._emptied.add(index)
+
+    async def _table_rows(self) -> AsyncGenerator[StoredRow, None]:
+        lo = index_id(TABLES, BY_ID)
+        hi = prefix_successor(lo)
+        assert hi is not None
+        is_done = False
+        while not is_done:
+            (page,) = await self._view.read([RangeRead(lo, hi, _TABLES_PAGE)])
+            for row in page.rows:
+                yield row
+                lo = row.key + b"\x00"
+            is_done = page.done
 
 
 class FollowedDocuments:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from syncline.errors import DeveloperError
-from syncline.index.index_definition import FIRST_USER_ORDINAL
+from syncline.index.index_definition import FIRST_USER_ORDINAL, index_id
 from syncline.schema.definition import Schema, TableDefinition
 from syncline.schema.validator_types import Validator
 from syncline.values import wire_json
@@ -184,6 +184,14 @@ def dropped_ordinals(fields: Mapping[str, Value]) -> Collection[int]:
     """Ordinals that were an index once and are none any more; they are never used again."""
     present = {integer(each["ordinal"]) for each in indexes_of(fields)}
     return set(range(FIRST_USER_ORDINAL, integer(fields["nextOrdinal"]))) - present
+
+
+def dropped_indexes(document: bytes) -> list[bytes]:
+    """The ids of indexes that a table's encoded row says are gone."""
+    fields = wire_json.decode(document)
+    assert isinstance(fields, dict), "a document is an object"
+    number = integer(fields["number"])
+    return [index_id(number, ordinal) for ordinal in dropped_ordinals(fields)]
 
 
 def integer(value: Value) -> int:

@@ -64,6 +64,7 @@ class Upkeep:
         await self._log.report_applied("matched", matched.ts)
         await self._keep_short(applied.ts)
         await self._follower.forget_tombstones(self._clock.now_ns())
+        await self._follower.forget_indexes(self._clock.now_ns())
         if self._clock.now_ns() - applied.ts < self._quiet_ns:
             return False
         # Under the lock that orders appends: none with this mark follows the head it returns.

@@ -79,6 +79,13 @@ class MemoryDocuments:
         for key in gone:
             del self._rows[key]
 
+    async def drop_entries(self, index_id: bytes, at_most: int) -> int:
+        """Remove entries of one index, at most so many; returns how many, 0 when none is left."""
+        gone = list(islice(self._rows.irange(index_id, index_id + b"\xff"), at_most))
+        for key in gone:
+            del self._rows[key]
+        return len(gone)
+
     async def collect_tombstones(self, before: int) -> None:
         """Forget tombstones older than `before`: no snapshot below it is read any more."""
         while self._tombstones and self._tombstones[0][0] < before:

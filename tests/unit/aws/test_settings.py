@@ -28,6 +28,7 @@ def settings_on(database: DataApiDatabase | DirectDatabase) -> Settings:
         admin_secret_arn="arn:admin",
         database=database,
         commit_routine="function",
+        hash_seed=17,
     )
 
 
@@ -54,7 +55,7 @@ def test_every_variable_is_needed_and_named_when_it_is_missing(database):
     for variable in environment:
         for value in ({}, {variable: ""}):
             rest = {name: text for name, text in environment.items() if name != variable}
-            with pytest.raises(DeveloperError, match=r"SYNCLINE_") as raised:
+            with pytest.raises(DeveloperError, match=r"SYNCLINE_|PYTHONHASHSEED") as raised:
                 Settings.from_environment(rest | value)
             # Without a host, the Data API's variables are what is missing.
             if variable != "SYNCLINE_DATABASE_HOST":
@@ -76,6 +77,7 @@ def test_all_missing_variables_are_named_at_once():
         ("SYNCLINE_URL", "d1.example"),
         ("SYNCLINE_URL", "https://d1.example/"),
         ("SYNCLINE_GATEWAY_ENDPOINT", "wss://gateway.example/live"),
+        *(("PYTHONHASHSEED", value) for value in ("random", "-1", "4294967296", "\u0661")),
     ],
 )
 def test_a_value_that_is_none_is_refused_by_name(variable, value):

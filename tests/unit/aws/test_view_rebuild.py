@@ -165,6 +165,21 @@ def test_entries_of_a_dropped_index_may_be_there_or_not(deployment, view):
     asyncio.run(scenario())
 
 
+def test_a_removed_index_is_emptied_in_steps_that_several_may_make(deployment, view):
+    async def scenario() -> None:
+        await deployment.commit(a=1, b=2, c=3)
+        await view.apply(deployment.commits)
+        dropped = index_id(10_001, 3)
+        assert await view.drop_entries(dropped, 2) == 2
+        assert await deployment.view().drop_entries(dropped, 2) == 1
+        assert await view.drop_entries(dropped, 2) == 0
+        assert {k[:6] for k in await entries_of(view)} == {
+            index_id(10_001, ordinal) for ordinal in (0, 2)
+        }
+
+    asyncio.run(scenario())
+
+
 # rebuild
 
 

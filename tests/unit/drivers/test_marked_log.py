@@ -7,15 +7,26 @@ from typing import Any
 
 import pytest
 
-from syncline.commit.record import Appended, CommitRequest, Position, TailReply
+from syncline.commit.record import (
+    Appended,
+    CommitRequest,
+    DocumentChange,
+    Position,
+    TailReply,
+)
 from syncline.drivers.follower import Follower
 from syncline.drivers.marked_log import MarkedLog
 from syncline.drivers.matcher import Matcher
 from syncline.drivers.memory_interest import MemoryInterest
+from syncline.drivers.replica import TABLES
 from syncline.drivers.upkeep import Upkeep
 from syncline.errors import UnavailableError
+from syncline.index.index_definition import index_id
+from syncline.limits import TOMBSTONE_SECONDS
 from syncline.local.memory_documents import MemoryDocuments
+from syncline.ports import RangeRead
 from syncline.simulated.memory_log import MemoryLog
+from syncline.values import wire_json
 from tests.contract.log_backends import ask, put
 
 SECOND_NS = 10**9
@@ -187,5 +198,25 @@ def test_a_lost_hint_is_told_and_the_commit_stands():
         await log.settle()
         assert deployment.log.head == head
         assert deployment.marker.is_dirty
+
+    asyncio.run(scenario())
+
+
+def test_a_sweep_empties_indexes_that_are_gone():
+    async def scenario() -> None:
+        deployment = Deployment()
+        log = deployment.process()
+        row = wire_json.encode({"number": 10_001, "indexes": [], "nextOrdinal": 3})
+        table = DocumentChange("t", TABLES, None, row, 0, (), (index_id(TABLES, 0) + b"\x10t\x00",))
+        entry = index_id(10_001, 2) + b"\x10d\x00"
+        document = DocumentChange("d", 10_001, None, b"{}", 0, (), (entry,))
+        await commit(log, START, ask(1, table, document, begin=0))
+        await deployment.upkeep.sweep()
+        (page,) = await deployment.view.read([RangeRead(entry, entry + b"\xff", 1)])
+        assert len(page.rows) == 1
+        deployment.clock.ns += (TOMBSTONE_SECONDS + 1) * SECOND_NS
+        assert await deployment.upkeep.sweep()
+        (page,) = await deployment.view.read([RangeRead(entry, entry + b"\xff", 1)])
+        assert page.rows == ()
 
     asyncio.run(scenario())
