@@ -107,7 +107,18 @@ class UseFiles(msgspec.Struct, frozen=True, gc=False, tag="files"):
     """What to store."""
 
 
-ActionRequest: TypeAlias = RunFunction | ReadEnvironment | SearchVectors | Respond | UseFiles
+class UseScheduler(msgspec.Struct, frozen=True, gc=False, tag="scheduler"):
+    """Something of `ctx.scheduler`; the reply is its result."""
+
+    operation: Literal["schedule", "cancel"]
+    """A function of `_system/scheduler`."""
+    arguments: bytes
+    """JSON of an object."""
+
+
+ActionRequest: TypeAlias = (
+    RunFunction | ReadEnvironment | SearchVectors | Respond | UseFiles | UseScheduler
+)
 
 
 class ActionReply(msgspec.Struct, frozen=True, gc=False):

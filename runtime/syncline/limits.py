@@ -41,6 +41,20 @@ ACTION_GRACE_SECONDS = 3.0
 """Seconds that a cancelled action has for its `finally` blocks. [S] a few requests' worth"""
 ACTIONS_MAX = 1000
 """Actions that run at the same time on one embedded server. [S] as many as one connection may"""
+SCHEDULED_PER_CALL_MAX = 1000
+"""Functions that one mutation may schedule. [C] 6.8"""
+SCHEDULED_ARGUMENTS_BYTES_MAX = 2**20 - 2**14
+"""Bytes of a scheduled function's arguments, as JSON. [S] what a document's 1 MiB leaves"""
+SCHEDULED_DAYS_MAX = 5 * 365
+"""Days from now, back or ahead, that a function may be scheduled for. [C] 6.6"""
+SCHEDULED_HISTORY_DAYS = 7
+"""Days that a scheduled function's row stays once it has ended. [C] 6.6"""
+SCHEDULED_MUTATIONS_MAX = 16
+"""Scheduled mutations that run at the same time. [C] 6.8: the reference's smallest class"""
+SCHEDULED_ACTIONS_MAX = 64
+"""Scheduled actions that run at the same time. [C] 6.8: the reference's smallest class"""
+SCHEDULED_CLAIM_SECONDS = 960.0
+"""Seconds after which a scheduled action that has not ended has failed. [S] protocols.md rule 22"""
 LOG_LINES_MAX = 256
 """Log lines of one call. [C] 6.8"""
 LOG_LINE_BYTES_MAX = 32_768

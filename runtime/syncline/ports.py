@@ -395,6 +395,8 @@ class FunctionCall(msgspec.Struct, frozen=True, gc=False):
     """16 hex digits, shown to clients in error messages."""
     is_inner: bool = False
     """Called by a function: internal ones may be called too."""
+    scheduled: str | None = None
+    """The id of the scheduled function that this run is: its row has the arguments."""
 
 
 class FunctionError(msgspec.Struct, frozen=True, gc=False, array_like=True):

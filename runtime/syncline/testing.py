@@ -27,6 +27,7 @@ from syncline.drivers.file_storage import FileStorage
 from syncline.drivers.inline_runner import InlineRunner
 from syncline.drivers.memory_interest import MemoryInterest
 from syncline.drivers.push import PushReport
+from syncline.drivers.scheduler import Scheduler
 from syncline.errors import ApplicationError, CallFailedError
 from syncline.function_path import parse
 from syncline.local.bundle_store import BundleStore
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
     from syncline.sync.session import QueryResult
 
 __all__ = ["CallFailedError", "Deployment", "ManualClock", "SiteResponse", "Subscription"]
+
+
+ROUNDS_MAX = 10_000
+"""Moments at which something is due within one `advance`; ours: more are a mistake."""
 
 
 class ManualClock:
@@ -166,6 +171,7 @@ class Deployment:
             url=self._engine.url,
         )
         self._engine.serve_files(self.storage)
+        self.scheduler = Scheduler(self._engine, clock=self.clock, entropy=self._entropy)
         self._engine.on_matched(self._moved.set)
         try:
             await self._engine.push(self._functions)
@@ -282,8 +288,21 @@ class Deployment:
             watcher.stop()
 
     async def advance(self, *, seconds: float) -> None:
-        """Let time pass and everything that is then due happen."""
-        self.clock.advance(seconds)
+        """Let time pass; what was scheduled runs at its time, in order, to its end."""
+        until = self.clock.now_ns() / 1e6 + seconds * 1000
+        for _ in range(ROUNDS_MAX):
+            due = await self.scheduler.next_due()
+            if due is None or due > until:
+                break
+            self.clock.advance(max(0.0, (due - self.clock.now_ns() / 1e6) / 1000 + 1e-6))
+            await self.scheduler.run_due()
+        else:
+            raise CallFailedError(
+                f"After {ROUNDS_MAX} rounds there is still something due: a function schedules "
+                "itself again at once."
+            )
+        self.clock.advance(max(0.0, (until - self.clock.now_ns() / 1e6) / 1000))
+        await self._show(self.engine.durable_ts())
 
     async def push(self, functions: str | Path | None = None) -> PushReport:
         """Deploy the folder again, or another one."""

@@ -24,6 +24,7 @@ from syncline.action_ports import (
     SearchVectors,
     SiteRequest,
     UseFiles,
+    UseScheduler,
 )
 from syncline.drivers.action_files import use_files
 from syncline.drivers.answers import COULD_NOT_COMPLETE, Answer, Caller, client_message
@@ -32,6 +33,7 @@ from syncline.drivers.environment import environment
 from syncline.drivers.http_messages import HttpError
 from syncline.drivers.log_events import LogEvent, LogStream
 from syncline.drivers.replica import Replica
+from syncline.drivers.system_calls import SYSTEM
 from syncline.errors import CallerError, SynclineError, UnavailableError
 from syncline.function_path import parse
 from syncline.limits import ACTION_SECONDS_MAX, ACTIONS_MAX
@@ -277,6 +279,11 @@ class EngineBackend:
                 return ActionReply(b"true" if going else b"false")
             case UseFiles():
                 return await self._use_files(request)
+            case UseScheduler(operation, arguments):
+                path = f"_system/scheduler:{operation}"
+                answer = await self._actions.functions.mutation(path, arguments, SYSTEM)
+                self.written = max(self.written, answer.ts)
+                return _reply(answer)
             case ReadEnvironment():
                 ts = self._actions.functions.latest_ts()
                 variables = await environment(self._actions.replica, ts)

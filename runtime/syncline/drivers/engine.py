@@ -334,15 +334,24 @@ class Engine:
         caller: Caller = ANONYMOUS,
         *,
         request: tuple[str, int] | None = None,
+        scheduled: str | None = None,
     ) -> Answer:
-        """Run a mutation; the answer is durable."""
+        """Run a mutation; the answer is durable. `scheduled`: see `Mutations.start`."""
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
         def reply(answer: Answer) -> None:
             if not answered.done():
                 answered.set_result(answer)
 
-        self.start_mutation(path, arguments, caller, request, reply, maybe_resent=bool(request))
+        self.start_mutation(
+            path,
+            arguments,
+            caller,
+            request,
+            reply,
+            maybe_resent=bool(request),
+            scheduled=scheduled,
+        )
         return await answered
 
     def start_mutation(
@@ -354,12 +363,21 @@ class Engine:
         reply: Reply,
         *,
         maybe_resent: bool,
+        scheduled: str | None = None,
     ) -> None:
         """Run a mutation in the background; `reply` is called when its outcome is durable."""
         if request is None:
             self._requests += 1
             request = (self._session, self._requests)
-        self.mutations.start(path, arguments, caller, request, reply, maybe_resent=maybe_resent)
+        self.mutations.start(
+            path,
+            arguments,
+            caller,
+            request,
+            reply,
+            maybe_resent=maybe_resent,
+            scheduled=scheduled,
+        )
 
     async def action(self, path: str, arguments: bytes, caller: Caller = ANONYMOUS) -> Answer:
         """Run an action to its end. UnavailableError: too many run, or it is going down."""

@@ -52,6 +52,7 @@ class _Job:
     reply: Reply
     request_id: str
     started_ns: int
+    scheduled: str | None
     conflicts: int = 0
     conflict: Conflict | None = None
     lanes: tuple[bytes, ...] = ()
@@ -96,8 +97,13 @@ class Mutations:
         reply: Reply,
         *,
         maybe_resent: bool,
+        scheduled: str | None = None,
     ) -> None:
-        """Run in the background. `maybe_resent`: look for a recorded outcome before running."""
+        """Run in the background.
+
+        `maybe_resent`: look for a recorded outcome before running. `scheduled`: the id of the
+        scheduled function that this is, whose row has the arguments.
+        """
         job = _Job(
             path,
             arguments,
@@ -106,6 +112,7 @@ class Mutations:
             reply,
             f"{self._entropy.bits(64):016x}",
             self._clock.now_ns(),
+            scheduled,
         )
         self._spawn(job, self._first(job) if maybe_resent else self._attempt(job))
 
@@ -181,6 +188,7 @@ class Mutations:
             bundle=deployment.bundle,
             catalog=self._replica.catalog_at(begin),
             request_id=job.request_id,
+            scheduled=job.scheduled,
         )
 
     def _draft(

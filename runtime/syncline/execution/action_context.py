@@ -20,6 +20,7 @@ from syncline.action_ports import (
     SearchVectors,
 )
 from syncline.errors import ApplicationError, CallFailedError, DeveloperError
+from syncline.execution.action_scheduler import ActionScheduler
 from syncline.execution.action_storage import ActionStorage
 from syncline.execution.call_logger import call_logger
 from syncline.execution.called_function import path_of
@@ -119,6 +120,11 @@ class ActionCtx:
     def storage(self) -> ActionStorage:
         """Files, with their content."""
         return ActionStorage(self._run)
+
+    @property
+    def scheduler(self) -> ActionScheduler:
+        """Functions that run later."""
+        return ActionScheduler(self._run)
 
     @property
     def auth(self) -> ActionAuth:

@@ -20,6 +20,7 @@ from syncline.execution.determinism.call_state import CallState
 from syncline.execution.gather import gather
 from syncline.execution.identity import UserIdentity, user_identity
 from syncline.execution.row_rules import RowRules
+from syncline.execution.scheduler import FindDefinition, Scheduler
 from syncline.execution.storage import StorageReader, StorageWriter
 from syncline.execution.vector_search import (
     VectorFilterBuilder,
@@ -70,6 +71,7 @@ class Run:
         calls: ContextCalls,
         identity: bytes | None,
         nested: NestedRunner,
+        find: FindDefinition,
         rules: RowRules,
     ) -> None:
         self.transaction = transaction
@@ -77,6 +79,7 @@ class Run:
         self.calls = calls
         self.identity = identity
         self.nested = nested
+        self.find = find
         self.rules = rules
         rules.context = QueryCtx(self, Level(0, is_system=False, is_ruled=False))
         self.environment: Mapping[str, str] | None = None
@@ -235,6 +238,12 @@ class MutationCtx(QueryCtx):
     def storage(self) -> StorageWriter:
         """Files: upload URLs and deletion too."""
         return StorageWriter(self._run.transaction, self._run.calls, self._run.state)
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """Functions that run later."""
+        run = self._run
+        return Scheduler(run.transaction, run.calls, run.state, run.find)
 
     def run_mutation(self, function: object, /, **arguments: object) -> ContextCall[Any]:
         """Run another mutation as a sub-transaction: if it fails, its writes alone are undone."""

@@ -33,9 +33,11 @@ from syncline.execution.called_function import (
 )
 from syncline.execution.calls import ContextCalls, forgotten_await
 from syncline.execution.context import ALL_VARIABLES, Level, MutationCtx, QueryCtx, Run
+from syncline.execution.database import DatabaseWriter
 from syncline.execution.determinism.call_state import CallState
 from syncline.execution.determinism.time_limit import TimeLimitExceeded, timeout_message
 from syncline.execution.row_rules import RowRules
+from syncline.execution.scheduled_functions import ScheduledFunctions
 from syncline.limits import NESTED_CALLS_MAX
 from syncline.ports import FunctionCall, FunctionOutcome, Page, Read
 from syncline.registration.registry import FunctionDefinition, LoadedBundle
@@ -72,7 +74,13 @@ class Execution:
         are_ruled = not call.is_admin or call.identity is not None
         rules = RowRules(self._bundle.rules, self._calls, are_applied=are_ruled)
         self._run = Run(
-            self._transaction, self._state, self._calls, call.identity, self._nested, rules
+            self._transaction,
+            self._state,
+            self._calls,
+            call.identity,
+            self._nested,
+            self._definition,
+            rules,
         )
         self._coroutine = coroutine
 
@@ -155,12 +163,28 @@ class Execution:
 
     async def _main(self) -> bytes:
         call = self._call
+        if call.scheduled is not None:
+            return await self._scheduled(call.scheduled)
+        return await self._called(decode_arguments(call.path, call.arguments))
+
+    async def _called(self, arguments: dict[str, Value]) -> bytes:
+        call = self._call
         definition = self._find(call.path)
         require_kind(definition, call.kind)
-        arguments = decode_arguments(call.path, call.arguments)
         check_arguments(definition, arguments, self._transaction.name_of)
         result = await self._invoke(definition, arguments, Level(0, is_system=False))
         return encode_result(call.path, result)
+
+    async def _scheduled(self, job: str) -> bytes:
+        """The function, unless it has run; that it has commits with its effects (rule 22)."""
+        rows = DatabaseWriter(self._transaction, self._calls, is_system=True)
+        functions = ScheduledFunctions(rows, self._call.now_ns / 1e6)
+        found = await functions.pending(job)
+        if found is None:
+            return b"null"
+        result = await self._called(found["args"][0])
+        await functions.end(job, None)
+        return result
 
     async def _main_with_environment(self) -> bytes:
         """The run from its start, now that it is known to want environment variables."""

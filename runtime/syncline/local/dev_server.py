@@ -23,10 +23,11 @@ from syncline.drivers.authentication import Authenticator
 from syncline.drivers.engine import Engine
 from syncline.drivers.file_storage import FileStorage
 from syncline.drivers.memory_interest import MemoryInterest
+from syncline.drivers.scheduler import Scheduler
 from syncline.drivers.sessions import Sessions
 from syncline.drivers.site import SITE_PREFIX, Site
 from syncline.drivers.tokens import Tokens
-from syncline.errors import CallerError, UnavailableError
+from syncline.errors import CallerError, SynclineError, UnavailableError
 from syncline.local import garbage
 from syncline.local.action_pool import ActionPool
 from syncline.local.bundle_store import BundleStore
@@ -177,6 +178,8 @@ class DevServer:
             )
             self._start(self._deploy(engine))
             self._start(storage.run(self._left_to_later))
+            scheduler = Scheduler(engine, clock=engine.clock, entropy=self._entropy)
+            self._start(scheduler.run(self._scheduled_later))
             await self._stop.wait()
         finally:
             # First of all, so that their callers are told.
@@ -196,6 +199,9 @@ class DevServer:
 
     def _left_to_later(self, error: UnavailableError) -> None:
         self._console.say(f"Files are removed later: {error.message}")
+
+    def _scheduled_later(self, error: SynclineError) -> None:
+        self._console.say(f"Scheduled functions wait: {error.message}")
 
     async def _deploy(self, engine: Engine) -> None:
         """Push the functions, and again after every save."""

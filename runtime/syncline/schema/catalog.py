@@ -109,15 +109,16 @@ def _implied(number: int) -> tuple[IndexInfo, IndexInfo]:
 
 
 def _system(name: str, number: int, *by: str) -> TableInfo:
+    """`by`: an index each, fields of one with "," between them."""
     indexes = [
         IndexInfo(
-            f"by_{field}",
+            f"by_{fields.replace(',', '_')}",
             FIRST_USER_ORDINAL + at,
-            (field,),
+            tuple(fields.split(",")),
             "ready",
             index_id(number, FIRST_USER_ORDINAL + at),
         )
-        for at, field in enumerate(by)
+        for at, fields in enumerate(by)
     ]
     return TableInfo(name, number, None, (*_implied(number), *indexes))
 
@@ -128,6 +129,7 @@ DEPLOYMENT = _system("_deployment", 514)
 ENVIRONMENT_VARIABLES = _system("_environment_variables", 515, "name")
 FILES = _system("_files", 523, "storageId", "key")
 FILES_PENDING = _system("_files_pending", 522, "expires")
+SCHEDULED_JOBS = _system("_scheduled_jobs", 524, "kind,due", "job")
 SYSTEM_TABLES: tuple[TableInfo, ...] = (
     TABLES,
     MODULES,
@@ -139,6 +141,7 @@ SYSTEM_TABLES: tuple[TableInfo, ...] = (
     _system("_snapshot_imports", 519),
     FILES_PENDING,
     FILES,
+    SCHEDULED_JOBS,
 )
 
 

@@ -7,6 +7,7 @@ from syncline.limits import (
     DOCUMENTS_READ_MAX,
     DOCUMENTS_WRITTEN_MAX,
     READ_RANGES_MAX,
+    SCHEDULED_PER_CALL_MAX,
 )
 
 
@@ -17,7 +18,14 @@ class LimitExceededError(DeveloperError):
 class Usage:
     """Counters; each raises LimitExceededError when its limit is passed."""
 
-    __slots__ = ("bytes_read", "bytes_written", "documents_read", "documents_written", "ranges")
+    __slots__ = (
+        "bytes_read",
+        "bytes_written",
+        "documents_read",
+        "documents_written",
+        "functions_scheduled",
+        "ranges",
+    )
 
     def __init__(self) -> None:
         self.documents_read = 0
@@ -25,6 +33,7 @@ class Usage:
         self.ranges = 0
         self.documents_written = 0
         self.bytes_written = 0
+        self.functions_scheduled = 0
 
     def read_range(self) -> None:
         """One `get` or `query` call."""
@@ -68,4 +77,14 @@ class Usage:
                 "TooManyBytesWritten",
                 "Too many bytes written in a single function execution "
                 f"(limit: {BYTES_WRITTEN_MAX} bytes). Split the work into several mutations.",
+            )
+
+    def schedule_function(self) -> None:
+        """One function that is to run later."""
+        self.functions_scheduled += 1
+        if self.functions_scheduled > SCHEDULED_PER_CALL_MAX:
+            raise LimitExceededError(
+                "TooManyFunctionsScheduled",
+                "Too many functions scheduled by a single function execution (limit: "
+                f"{SCHEDULED_PER_CALL_MAX}). Schedule one that schedules the others.",
             )

@@ -118,6 +118,7 @@ def test_system_tables_are_in_every_catalog():
         ("_snapshot_imports", 519),
         ("_files_pending", 522),
         ("_files", 523),
+        ("_scheduled_jobs", 524),
     ]
     for table in SYSTEM_TABLES:
         assert empty.table(table.name) is table
