@@ -18,7 +18,12 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 NODE_MAJOR_MIN = 22
-PACKAGE_FOLDERS = ("tests/clients", "examples/quickstart-react", "examples/auth-rules")
+PACKAGE_FOLDERS = (
+    "tests/clients",
+    "examples/quickstart-react",
+    "examples/auth-rules",
+    "examples/chat",
+)
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,11 @@ def test_generated_types_accept_what_fits_and_refuse_what_does_not(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("example", "functions"),
-    [("quickstart-react", "functions"), ("auth-rules", "examples/auth-rules/functions")],
+    [
+        ("quickstart-react", "functions"),
+        ("auth-rules", "examples/auth-rules/functions"),
+        ("chat", "examples/chat/functions"),
+    ],
 )
 def test_an_example_s_generated_files_are_those_of_its_functions(example: str, functions: str):
     spec = load_bundle(PROJECT / functions, example).spec

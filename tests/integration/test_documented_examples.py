@@ -24,6 +24,9 @@ PAGES = {
     page.relative_to(PROJECT).as_posix(): page.read_text(encoding="utf-8")
     for page in (PROJECT / "README.md", *sorted(PROJECT.glob("docs/*.md")))
 }
+EXAMPLES = sorted(
+    page.relative_to(PROJECT).as_posix() for page in PROJECT.glob("examples/*/README.md")
+)
 PAGES_WITH_PROJECTS = [name for name, text in PAGES.items() if "```python\n# functions/" in text]
 
 
@@ -94,7 +97,7 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     "page",
-    [*PAGES, "CONTRIBUTING.md", "examples/quickstart-react/README.md"],
+    [*PAGES, "CONTRIBUTING.md", *EXAMPLES],
 )
 def test_links_between_pages_lead_somewhere(page: str):
     here = PROJECT / page
