@@ -342,6 +342,8 @@ def encode_call(call: FunctionCall) -> bytes:
         }
     )
     identity = call.identity or b"null"
+    if call.scheduled is not None:
+        head = head[:-1] + b',"scheduled":' + orjson.dumps(call.scheduled) + b"}"
     return head[:-1] + b',"identity":' + identity + b',"arguments":' + call.arguments + b"}"
 
 

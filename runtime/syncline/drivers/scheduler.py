@@ -37,6 +37,9 @@ RETRY_SECONDS: Final = (0.1, 60.0)
 ROWS_AT_ONCE: Final = 100
 """Rows that one step of a sweep touches."""
 
+_IN_ROW: Final = b"{}"
+"""The arguments that travel with a scheduled mutation, whose row has them."""
+
 _UPCOMING: Final = "_system/scheduler:upcoming"
 
 
@@ -244,7 +247,7 @@ class Scheduler:
 
     async def _mutate(self, job: Job) -> bool:
         """Whether it has come to its end; if not, it comes again."""
-        answer = await self._functions.mutation(job.name, b"", NOBODY, scheduled=job.id)
+        answer = await self._functions.mutation(job.name, _IN_ROW, NOBODY, scheduled=job.id)
         if answer.value is not None:
             return True
         error = _message(answer)

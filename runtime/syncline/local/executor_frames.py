@@ -53,6 +53,7 @@ class Run(msgspec.Struct, array_like=True, tag=4, gc=False):
     bundle: str
     request_id: str
     is_inner: bool
+    scheduled: str | None
 
 
 class Pages(msgspec.Struct, array_like=True, tag=5, gc=False):

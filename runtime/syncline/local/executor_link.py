@@ -227,6 +227,7 @@ class ExecutorLink(asyncio.Protocol):
             bundle=call.bundle,
             request_id=call.request_id,
             is_inner=call.is_inner,
+            scheduled=call.scheduled,
         )
 
     def _catalog_number(self, catalog: "Catalog") -> int:

@@ -219,6 +219,7 @@ class Executor:
             catalog=catalog,
             request_id=run.request_id,
             is_inner=run.is_inner,
+            scheduled=run.scheduled,
         )
         start = partial(Execution, call, bundle)
         self._calls[run.number] = _StartedCall(CheckedRun(start) if self._is_rerun else start())
