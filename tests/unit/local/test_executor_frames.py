@@ -60,8 +60,9 @@ TO_EXECUTOR = [
         "hash",
         "0" * 16,
         False,
+        None,
     ),
-    Run(1, 2, "mutation", "a:b", b"[{}]", b"{}", True, 0, 0, 0, "j", "hash", "0" * 16, False),
+    Run(1, 2, "mutation", "a:b", b"[{}]", b"{}", True, 0, 0, 0, "j", "hash", "0" * 16, False, "id"),
     Pages(1, [Page((Row(b"k", 2**62, b"{}"),), done=False), Page((), done=True)]),
     Cancel(7),
 ]
