@@ -40,8 +40,7 @@ browser: install ## find Chromium, or install it from Debian's packages as root
 	$(BIN)/python -m scripts.chromium
 
 test: check clients browser ## check, then every test
-	PYTHONHASHSEED=0 $(BIN)/pytest -n $(WORKERS) --dist worksteal tests --ignore=tests/architecture --ignore=tests/local_cloud
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile tests/local_cloud infra_tests
+	PYTHONHASHSEED=0 $(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder tests infra_tests --ignore=tests/architecture
 
 synth: install ## write the CloudFormation templates to cdk.out, judged by cdk-nag and cfn-lint
 	$(BIN)/python cdk/app.py

@@ -57,6 +57,15 @@ class DevServer:
     MUTATIONS_MEANWHILE_MIN = 21
     """What one client gets acknowledged while another's function runs into its time limit."""
 
+    BURST = 300
+    """Mutations around an interruption, eight at a time."""
+
+    IN_TURN = 200
+    """Mutations around two interruptions, one after the other."""
+
+    TRANSFERS = 60
+    """Mutations that each change two queries' results at once."""
+
     def __init__(self, functions: Path, project: Path) -> None:
         self.project = project
         self.functions = project / "functions"

@@ -3,10 +3,18 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 import boto3
 from moto import mock_aws
+from pynamodb.models import Model
 
+from syncline.aws.control import ControlItem
+from syncline.aws.document_table import DocumentItem
+from syncline.aws.dynamo_tables import for_table
+from syncline.aws.interest_table import InterestItem
+from syncline.aws.session_table import SessionItem
 from syncline.local_cloud.moto_tables import make_tables_faithful
 
 _ENVIRONMENT = {
@@ -14,6 +22,14 @@ _ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": "eu-central-1",
 }
+
+_MODELS: dict[str, type[Model]] = {
+    "control": ControlItem,
+    "documents": DocumentItem,
+    "interest": InterestItem,
+    "sessions": SessionItem,
+}
+"""By the names that tables have in tests."""
 
 
 @contextmanager
@@ -40,10 +56,28 @@ def moto_cloud() -> Iterator[None]:
                 os.environ[variable] = value
 
 
+@cache
+def _tables() -> Any:
+    return boto3.client("dynamodb")
+
+
+def make_clients_anew() -> None:
+    """Let each table's models share a client, made when it is next used, with the hooks of then.
+
+    To make one for every object would be most of these tests' work. Models are subclasses of
+    these, and PynamoDB looks for a connection to the same table in them.
+    """
+    for name, model in _MODELS.items():
+        model._connection = None
+        model._connection = for_table(model, name, None, None)._get_connection()
+
+
 def create_table(name: str, keys: Mapping[str, str]) -> None:
     """A table as the stacks make it, whose conditions hold until the write is done."""
     make_tables_faithful()
-    boto3.client("dynamodb").create_table(
+    if name in _MODELS and _MODELS[name]._connection is None:
+        make_clients_anew()
+    _tables().create_table(
         TableName=name,
         KeySchema=[
             {"AttributeName": key, "KeyType": kind}

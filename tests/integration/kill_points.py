@@ -11,6 +11,8 @@ from typing import Any
 import boto3
 import botocore.handlers
 
+from tests.contract.moto_tables import make_clients_anew
+
 BEFORE, AFTER = "before", "after"
 
 
@@ -85,11 +87,16 @@ def watching(switch: KillSwitch) -> Iterator[None]:
 
     handlers = [("before-call", before), ("after-call", after)]
     botocore.handlers.BUILTIN_HANDLERS.extend(handlers)
-    # A session takes its handlers when it is made.
-    boto3.DEFAULT_SESSION = None
+    _forget_clients()
     try:
         yield
     finally:
-        boto3.DEFAULT_SESSION = None
+        _forget_clients()
         for handler in handlers:
             botocore.handlers.BUILTIN_HANDLERS.remove(handler)
+
+
+def _forget_clients() -> None:
+    # A session takes its handlers when it is made.
+    boto3.DEFAULT_SESSION = None
+    make_clients_anew()

@@ -27,6 +27,10 @@ class CloudServer(DevServer):
     MUTATIONS_MEANWHILE_MIN = 1
     """A mutation makes some fifty calls to moto, at about 3 ms each."""
 
+    BURST = 60
+    IN_TURN = 40
+    TRANSFERS = 20
+
     def options(self) -> list[str]:
         """Of the command."""
         return ["--cloud", "moto", "--disorder", str(DISORDER_SEED)]

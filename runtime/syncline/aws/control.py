@@ -14,11 +14,8 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
-from syncline.aws.dynamo_retries import (
-    ANSWER_SECONDS_MAX,
-    CONNECT_SECONDS_MAX,
-    patiently,
-)
+from syncline.aws.dynamo_retries import patiently
+from syncline.aws.dynamo_tables import for_table
 from syncline.commit.record import Position
 
 ITEM_NAME: Final = "view"
@@ -62,7 +59,7 @@ class Control:
     """The control item of one table. Calls raise what `patiently` raises."""
 
     def __init__(self, table: str, *, host: str | None = None, region: str | None = None) -> None:
-        self._model = _model(table, host, region)
+        self._model = for_table(ControlItem, table, host, region)
 
     async def read(self) -> ControlState:
         """The newest state, read strongly."""
@@ -169,22 +166,6 @@ def _is(attribute: NumberAttribute, value: int, unset: int) -> Condition:
     """An attribute has a value; one that was never stored counts as `unset`."""
     stored = attribute == value
     return (stored | attribute.does_not_exist()) if value == unset else stored
-
-
-def _model(table: str, host: str | None, region: str | None) -> type[ControlItem]:
-    meta = type(
-        "Meta",
-        (),
-        {
-            "table_name": table,
-            "host": host,
-            "region": region,
-            "max_retry_attempts": 0,
-            "connect_timeout_seconds": CONNECT_SECONDS_MAX,
-            "read_timeout_seconds": ANSWER_SECONDS_MAX,
-        },
-    )
-    return type("StoredControlItem", (ControlItem,), {"Meta": meta})
 
 
 class ControlCursor:

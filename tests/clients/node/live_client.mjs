@@ -197,7 +197,8 @@ await main({
     await client.close();
   },
 
-  async one_snapshot({ url, room }) {
+  async one_snapshot({ url, room }, count) {
+    const transfers = Number(count);
     const [source, target] = [`${room}-source`, `${room}-target`];
     const writer = quiet(url);
     await writer.mutation(api.counters.increment, { name: source, by: 100 });
@@ -210,12 +211,13 @@ await main({
         const [a, b] = [source, target].map((name) => reader.localQueryResult("counters:read", { name }));
         if (a === undefined || b === undefined) return;
         seen.push([a, b]);
-        if (b === 60) settled.resolve();
+        if (b === transfers) settled.resolve();
       },
       { logger: false },
     );
     for (const name of [source, target]) reader.subscribe("counters:read", { name });
-    for (let i = 0; i < 60; i++) await writer.mutation(api.counters.transfer, { source, target, amount: 1 });
+    for (let i = 0; i < transfers; i++)
+      await writer.mutation(api.counters.transfer, { source, target, amount: 1 });
     await settled.promise;
     emit("seen", { pairs: seen });
     await Promise.all([reader.close(), writer.close()]);

@@ -34,17 +34,17 @@ await main({
   },
 
   // Many mutations under way when it happens, and more called meanwhile.
-  async burst({ url, room: name }) {
+  async burst({ url, room: name }, count) {
     const client = new ConvexClient(url, { logger: false });
     const counter = follow(client, api.counters.read, { name });
-    const total = 300;
+    const total = Number(count);
     let [called, answered] = [0, 0];
     async function lane() {
       while (called < total) {
         called += 1;
         await client.mutation(api.counters.increment, { name });
         answered += 1;
-        if (answered === 60) emit("under way");
+        if (answered === total / 5) emit("under way");
       }
     }
     await Promise.all(Array.from({ length: AT_ONCE }, lane));

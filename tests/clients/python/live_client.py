@@ -107,11 +107,11 @@ def large(client: ConvexClient, room: str) -> None:
     emit("large", rows=len(rows) - 1, size=sum(len(row.encode()) for row in rows))
 
 
-def many_mutations(client: ConvexClient, room: str) -> None:
+def many_mutations(client: ConvexClient, room: str, count: str) -> None:
     """Counts up while the server is killed; every call must come back."""
-    for number in range(1, 201):
+    for number in range(1, int(count) + 1):
         client.mutation("counters:increment", {"name": room})
-        if number == 40:
+        if number == int(count) // 5:
             emit("under way")
     emit("done", value=client.query("counters:read", {"name": room}))
 
@@ -119,6 +119,7 @@ def many_mutations(client: ConvexClient, room: str) -> None:
 SCENARIOS = (calls, values, subscribes, watches_all, errors, large, many_mutations)
 
 if __name__ == "__main__":
-    _, name, url, own_room, *_ = sys.argv
+    _, called, url, own_room, *_ = sys.argv
+    name, *arguments = called.split(":")
     [scenario] = [found for found in SCENARIOS if found.__name__ == name]
-    scenario(ConvexClient(url), own_room)
+    scenario(ConvexClient(url), own_room, *arguments)

@@ -16,7 +16,7 @@ from syncline.drivers.follower import View
 from syncline.ports import Documents, StoredRow
 from syncline.simulated.memory_log import MemoryLog
 from tests.contract.documents_backends import DOCUMENTS_KEYS, change, key, rows_of, whole
-from tests.contract.moto_tables import create_table
+from tests.contract.moto_tables import create_table, make_clients_anew
 
 START = Position(0, 0)
 MINUTE_NS = 60 * 10**9
@@ -61,10 +61,12 @@ def tapped() -> Iterator[Wire]:
     wire = Wire()
     handler = ("before-call.dynamodb", wire.on_call)
     handlers.BUILTIN_HANDLERS.append(handler)
+    make_clients_anew()
     try:
         yield wire
     finally:
         handlers.BUILTIN_HANDLERS.remove(handler)
+        make_clients_anew()
 
 
 class Deployment:
