@@ -169,6 +169,8 @@ QUERY_CACHE_ENTRIES_MAX = 10_000
 """Unwatched query results kept. [S] 6 KiB each at the bound on bytes"""
 QUERY_CACHE_BYTES_MAX = 64 * 2**20
 """Bytes of unwatched query results kept. [S] four of the greatest results"""
+USAGE_FUNCTIONS_MAX = 2000
+"""Functions that are counted apart (`syncline usage`). [S] half a megabyte"""
 
 CLIENT_MESSAGE_BYTES_MAX = 20 * 2**20
 """Bytes of one WebSocket message from a client. [S] 16 MiB of arguments and their envelope"""

@@ -1,12 +1,16 @@
 """Files by the official npm clients and `fetch`, as an app handles them."""
 
-from base64 import b64decode
+import json
+from base64 import b64decode, b64encode
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
 from tests.clients.conftest import StartProgram
 from tests.clients.program import Event
 from tests.clients.server import DevServer
+from tests.integration.deployed_project import DeployedProject
 
 pytestmark = pytest.mark.clients
 
@@ -68,6 +72,20 @@ def test_what_is_refused_is_refused_with_the_documented_errors(run):
     }
     private = only(events, "private")
     assert (private["status"], private["content"]) == (200, "secret")
+
+
+def test_the_command_lines_list_files(run, server: DevServer, tmp_path: Path):
+    served = only(run("refusals"), "private")
+    project = DeployedProject(server, tmp_path)
+    official = project.convex("data", "_storage", "--limit", "8000", "--format", "jsonl")
+    own = project.syncline("data", "_storage", "--limit", "8000", "--json")
+    assert served["status"] == 200
+    rows = [json.loads(line) for line in own.stdout.splitlines()]
+    digest = b64encode(sha256(b"secret").digest()).decode()
+    assert [row for row in rows if (row["sha256"], row["size"]) == (digest, len("secret"))]
+    assert {row["_id"] for row in map(json.loads, official.stdout.splitlines())} == {
+        row["_id"] for row in rows
+    }
 
 
 @pytest.mark.parametrize("size", [0, 20_000_000])

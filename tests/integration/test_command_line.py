@@ -7,6 +7,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,6 +94,31 @@ def test_data_shows_tables_and_documents(project: DeployedProject):
         "Write a Python query",
     ]
     assert "Write a Python query" in project.syncline("data", "tasks").stdout
+
+
+def test_usage_counts_what_every_function_has_used(project: DeployedProject):
+    def used() -> dict[str, dict[str, Any]]:
+        usage = json.loads(project.syncline("usage", "--json").stdout)
+        return {each["path"]: each for each in usage["functions"]}
+
+    project.syncline("run", "tasks:get")
+    before = used()
+    project.syncline("run", "tasks:add", '{"text": "one more"}')
+    project.syncline("run", "tasks:add", '{"text": " "}', fails=True)
+    project.syncline("run", "tasks:get")
+    project.syncline("run", "tasks:get")
+    after = used()
+    change = {
+        name: after["tasks:get"][name] - before["tasks:get"][name]
+        for name in ("calls", "cacheHits", "documentsRead", "errors")
+    }
+    assert change == {"calls": 2, "cacheHits": 1, "documentsRead": 4, "errors": 0}
+    added = after["tasks:add"]
+    assert (added["calls"] - before.get("tasks:add", {}).get("calls", 0)) == 2
+    assert added["errors"] >= 1
+    assert added["bytesWritten"] > 50 * added["documentsWritten"] > 0
+    assert added["seconds"] >= added["secondsMax"] > 0
+    assert "tasks:add" in project.syncline("usage").stdout
 
 
 def test_a_question_that_nobody_can_answer_fails_and_names_yes(project: DeployedProject):

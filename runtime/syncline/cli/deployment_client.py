@@ -76,6 +76,11 @@ class DeploymentClient:
         async with self._request("POST", path, body, query) as response:
             return await response.read()
 
+    async def get(self, path: str) -> bytes:
+        """GET bytes. Raises CallerError, UnavailableError."""
+        async with self._request("GET", path, None, None) as response:
+            return await response.read()
+
     async def put(self, url: str, body: bytes) -> None:
         """PUT bytes to an address that the deployment has given. As `post` raises.
 

@@ -1,4 +1,4 @@
-"""`run`, `function-spec`: calling functions and listing them."""
+"""`run`, `function-spec`, `usage`: calling functions, listing and counting them."""
 
 import asyncio
 from contextlib import aclosing
@@ -10,7 +10,7 @@ import typer
 
 from syncline.cli.deployment_client import DeploymentClient, FunctionFailedError
 from syncline.cli.live import follow
-from syncline.cli.output import print_json, say
+from syncline.cli.output import print_json, print_table, say
 from syncline.cli.target import (
     DEFAULT_DATA,
     AdminKeyOption,
@@ -121,3 +121,29 @@ async def _function_spec(target: Target) -> dict[str, Any]:
         functions = await client.call("_system/cli/modules:apiSpec", {}, "convex_encoded_json")
         url = await client.call("_system/cli/convexUrl:cloudUrl", {})
         return {"url": url.value, "functions": functions.value}
+
+
+def usage(
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    url: UrlOption = None,
+    admin_key: AdminKeyOption = None,
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Show what each function has used since the deployment was started."""
+    found = asyncio.run(_usage(resolve_target(url, admin_key, data)))
+    functions: list[dict[str, Any]] = found["functions"]
+    if json:
+        print_json(found)
+    elif not functions:
+        say("No function has been called yet.")
+    else:
+        print_table([_rounded(each) for each in functions], tuple(functions[0]))
+
+
+async def _usage(target: Target) -> dict[str, Any]:
+    async with DeploymentClient.open(target) as client:
+        return orjson.loads(await client.get("/api/syncline/usage"))
+
+
+def _rounded(usage: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(each, 3) if type(each) is float else each for name, each in usage.items()}

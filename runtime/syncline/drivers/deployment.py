@@ -5,6 +5,7 @@ from typing import Protocol
 
 from syncline.drivers.answers import Answer, Caller
 from syncline.drivers.push import PushReport
+from syncline.drivers.usage_counters import Usage
 from syncline.ports import BundleSpec
 
 
@@ -19,6 +20,10 @@ class Deployment(Protocol):
 
     def spec(self) -> BundleSpec:
         """What the serving bundle declares."""
+        ...
+
+    def usage(self) -> Usage:
+        """What the functions have used. CallerError: it is known elsewhere."""
         ...
 
     async def query(

@@ -27,7 +27,8 @@ from syncline.drivers.push import Pusher, PushReport
 from syncline.drivers.queries import Queries
 from syncline.drivers.replica import Replica, read_tail
 from syncline.drivers.searches import Searches
-from syncline.errors import SynclineError, UnavailableError
+from syncline.drivers.usage_counters import Usage, UsageCounters
+from syncline.errors import CallerError, SynclineError, UnavailableError
 from syncline.limits import (
     FOLD_COMMITS_MAX,
     FOLD_INTERVAL_SECONDS,
@@ -100,6 +101,8 @@ class Engine:
         self.url = url
         self.clock = clock
         self.events = LogStream()
+        self._usage = UsageCounters(clock.now_ns() // 1_000_000)
+        self.events.listen(self._usage.count)
         self._log = log
         self._documents = documents
         self._others_apply = others_apply
@@ -310,6 +313,16 @@ class Engine:
     def on_log(self, listener: Callable[[LogEvent], None]) -> None:
         """Call `listener` with every function call's event."""
         self.events.listen(listener)
+
+    def usage(self) -> Usage:
+        """What the functions have used. CallerError: other processes run them, too."""
+        if self._others_apply:
+            raise CallerError(
+                "UsageInLogs",
+                "On AWS the calls of functions are counted from the logs of the deployment, "
+                'by CloudWatch Logs Insights: docs/operations.md, "Usage", has the query.',
+            )
+        return self._usage.usage()
 
     async def query(
         self, path: str, arguments: bytes, caller: Caller = ANONYMOUS, *, at: int | None = None

@@ -7,6 +7,8 @@ import logging
 from importlib.metadata import version
 from typing import Final
 
+import msgspec
+
 from syncline.drivers.answers import Caller
 from syncline.drivers.authentication import Authenticator
 from syncline.drivers.deployment import Deployment
@@ -124,7 +126,7 @@ class HttpApi:
         )
         response = await self._call(request, caller)
         if response is None:
-            response = await self._admin(request, caller)
+            response = await self._admin(request, caller) or await self._own(request, caller)
         if response is None:
             raise HttpError(404, "NotFound", f"There is no {request.method} {request.path}.")
         return response
@@ -199,12 +201,21 @@ class HttpApi:
             case "GET", _ if path.startswith("/api/export/zip/"):
                 _require_admin(caller)
                 return await exchange.download_export(path.removeprefix("/api/export/zip/"))
+            case _:
+                return None
+
+    async def _own(self, request: HttpRequest, caller: Caller) -> HttpResponse | None:
+        """The endpoints of `syncline`; they need an admin key, too."""
+        match request.method, request.path:
             case "POST", "/api/syncline/upload_url":
                 _require_admin(caller)
-                return await exchange.upload_url(request)
+                return await self.exchange.upload_url(request)
             case "POST", "/api/syncline/push":
                 _require_admin(caller)
-                return await exchange.push(request)
+                return await self.exchange.push(request)
+            case "GET", "/api/syncline/usage":
+                _require_admin(caller)
+                return json_response(msgspec.to_builtins(self._deployment.usage()))
             case _:
                 return None
 

@@ -21,6 +21,9 @@ class LogEvent(msgspec.Struct, frozen=True, gc=False):
     log_lines: tuple[str, ...]
     error: str | None
     now_ms: int
+    documents_written: int = 0
+    bytes_written: int = 0
+    """Of a mutation that failed: none."""
 
     @classmethod
     def of(
@@ -48,6 +51,8 @@ class LogEvent(msgspec.Struct, frozen=True, gc=False):
             () if cached else outcome.log_lines,
             outcome.error.message if outcome.error and not cached else None,
             now_ns // 1_000_000,
+            len(outcome.changes),
+            sum(len(change.after or b"") for change in outcome.changes),
         )
 
 

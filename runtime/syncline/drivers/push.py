@@ -36,6 +36,7 @@ from syncline.errors import DeveloperError, UnavailableError
 from syncline.index.index_definition import BY_ID, index_id
 from syncline.index.key_encoding import prefix_successor
 from syncline.index.key_range import KeyRange
+from syncline.limits import TABLES_MAX
 from syncline.ports import (
     BundleSpec,
     Clock,
@@ -47,7 +48,7 @@ from syncline.ports import (
     StoredRow,
 )
 from syncline.registration.loader import HTTP_MODULE
-from syncline.schema.catalog import Catalog, TableInfo
+from syncline.schema.catalog import Catalog, TableInfo, too_many_tables
 from syncline.schema.conformance import document_failure
 from syncline.schema.definition import schema_from_json
 from syncline.values import wire_json
@@ -134,6 +135,8 @@ class Pusher:
         number = max([10_000, *(integer(row.document["number"]) for row in rows.values())])
         push.marks.clear()
         push.created = frozenset(push.wanted.keys() - rows.keys())
+        if push.created and len(rows) + len(push.created) > TABLES_MAX:
+            raise too_many_tables(len(rows) + len(push.created))
         for name, row in rows.items():
             marks = marked(fields_of(row.document), push.wanted.get(name, NOTHING_WANTED))
             writes.replace(row, TABLES, marks.fields)

@@ -99,7 +99,7 @@ class DatabaseReader:
 
 
 class SystemReader:
-    """`ctx.db.system`: `get` and `query` on `_storage` and `_scheduled_functions`."""
+    """`ctx.db.system`: `get`, `query`, `normalize_id` on `_storage`, `_scheduled_functions`."""
 
     def __init__(self, transaction: Transaction, calls: ContextCalls, *, is_system: bool) -> None:
         self._reader = DatabaseReader(transaction, calls, is_system=True)
@@ -108,7 +108,8 @@ class SystemReader:
 
     def get(self, document_id: str, /) -> ContextCall[Document | None]:
         """A system document, or None."""
-        table = self._transaction.table_of(document_id)
+        is_text = isinstance(document_id, str)  # pyright: ignore[reportUnnecessaryIsInstance] # user input
+        table = self._transaction.table_of(document_id) if is_text else None
         if table is not None:
             self._require(table.name)
         return self._reader.get(document_id)
@@ -117,6 +118,11 @@ class SystemReader:
         """Begin a query over a system table."""
         self._require(table)
         return self._reader.query(table)
+
+    def normalize_id(self, table: str, text: str, /) -> str | None:
+        """The id, if `text` is one of a document of that system table; else None."""
+        self._require(table)
+        return self._reader.normalize_id(table, text)
 
     def _require(self, table: str) -> None:
         if not self._is_system and table not in _PUBLIC_SYSTEM_TABLES:

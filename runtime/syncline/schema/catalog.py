@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 
+from syncline.errors import DeveloperError
 from syncline.index.index_definition import (
     BY_CREATION_TIME,
     BY_ID,
@@ -19,6 +20,7 @@ from syncline.index.index_definition import (
 )
 from syncline.index.key_encoding import encode_value, values_range
 from syncline.index.key_range import KeyRange
+from syncline.limits import TABLES_MAX
 from syncline.schema.validator_types import Validator
 from syncline.schema.validators import validator_from_json
 from syncline.values.value import Value
@@ -168,6 +170,15 @@ def module_range(path: str) -> KeyRange:
 def environment_range(name: str) -> KeyRange:
     """The range of `_environment_variables.by_name` that holds a variable's row."""
     return _equal_range(ENVIRONMENT_VARIABLES, "by_name", name)
+
+
+def too_many_tables(count: int) -> DeveloperError:
+    """The error for a deployment that would have `count` tables (convex-protocol 6.8)."""
+    return DeveloperError(
+        "TooManyTables",
+        f"The deployment would have {count} tables (limit: {TABLES_MAX}). Keep documents of one "
+        "kind in one table, told apart by a field.",
+    )
 
 
 def table_from_row(row: Mapping[str, Value]) -> TableInfo:

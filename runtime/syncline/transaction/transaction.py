@@ -12,9 +12,15 @@ from syncline.errors import DeveloperError
 from syncline.index.index_definition import FIRST_USER_ORDINAL, is_identifier
 from syncline.index.key_encoding import values_range
 from syncline.index.key_range import KeyRange
-from syncline.limits import IDENTIFIER_CHARACTERS_MAX
+from syncline.limits import IDENTIFIER_CHARACTERS_MAX, TABLES_MAX
 from syncline.ports import RangeRead
-from syncline.schema.catalog import FIRST_USER_TABLE, TABLES, Catalog, TableInfo
+from syncline.schema.catalog import (
+    FIRST_USER_TABLE,
+    TABLES,
+    Catalog,
+    TableInfo,
+    too_many_tables,
+)
 from syncline.schema.conformance import document_failure, structure_failure
 from syncline.transaction.range_scan import RangeScan
 from syncline.transaction.read_request import ReadRequest
@@ -78,6 +84,8 @@ class Transaction:
         number = await self._next_table_number()
         # Another insert of one `gather` may have made it meanwhile.
         if self.catalog.table(name) is None:
+            if len(self.catalog.user_tables()) >= TABLES_MAX:
+                raise too_many_tables(TABLES_MAX + 1)
             self._insert(
                 TABLES,
                 {

@@ -12,6 +12,8 @@ from syncline.drivers.file_storage import FileStorage
 from syncline.drivers.http_api import HttpApi
 from syncline.drivers.http_messages import HttpRequest, HttpResponse
 from syncline.drivers.push import PushReport
+from syncline.drivers.usage_counters import Usage
+from syncline.errors import CallerError
 from syncline.local.exchange_folder import ExchangeFolder
 from syncline.machine import SystemClock
 from syncline.ports import BundleSpec, FunctionSpec
@@ -45,12 +47,18 @@ class FakeDeployment:
         self.pushed: dict[str, str] = {}
         self.functions: list[FunctionSpec] = []
         self.ts = 100
+        self.used: Usage | None = None
 
     def latest_ts(self) -> int:
         return self.ts
 
     def spec(self) -> BundleSpec:
         return BundleSpec(tuple(self.functions), {}, None)
+
+    def usage(self) -> Usage:
+        if self.used is None:
+            raise CallerError("UsageInLogs", "It is in the logs.")
+        return self.used
 
     def declare(self, path: str, kind: Any) -> None:
         self.functions.append(FunctionSpec(path, kind, "public", {"type": "any"}, {"type": "any"}))

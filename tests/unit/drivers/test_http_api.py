@@ -9,6 +9,7 @@ import pytest
 from syncline.drivers.admin_key import admin_key
 from syncline.drivers.answers import Answer
 from syncline.drivers.http_api import HttpApi
+from syncline.drivers.usage_counters import FunctionUsage, Usage
 from syncline.errors import ConflictError, CorruptionError, UnavailableError
 from syncline.values import wire_json
 from syncline.values.value import Int64
@@ -297,3 +298,14 @@ def test_pushing_javascript_is_refused_with_the_commands_to_use(
 def test_a_given_request_id_is_answered_without_what_could_break_a_header(api: HttpApi):
     response = respond(api, "GET", "/version", convex_request_id="ab12\r\nX: y")
     assert dict(response.headers)["Convex-Request-Id"] == "ab12Xy"
+
+
+def test_usage_is_for_admins_and_may_be_known_elsewhere(api: HttpApi, deployment: FakeDeployment):
+    path = "/api/syncline/usage"
+    assert respond(api, "GET", path).status == 403
+    refused = respond(api, "GET", path, authorization=ADMIN)
+    assert (refused.status, orjson.loads(refused.body)["code"]) == (400, "UsageInLogs")
+    deployment.used = Usage(7, [FunctionUsage("m:f", "query", calls=2)])
+    answer = orjson.loads(respond(api, "GET", path, authorization=ADMIN).body)
+    assert answer["sinceMs"] == 7
+    assert [(each["path"], each["calls"]) for each in answer["functions"]] == [("m:f", 2)]

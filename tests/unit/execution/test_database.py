@@ -131,6 +131,10 @@ async def system(ctx: QueryCtx, how: str, id: str = "") -> Any:
         return await ctx.db.system.query("_storage").collect()
     if how == "tables":
         return await ctx.db.system.query("_tables").collect()
+    if how == "no id":
+        return await ctx.db.system.get(3)
+    if how.startswith("normalize "):
+        return ctx.db.system.normalize_id(how.removeprefix("normalize "), id)
     return await ctx.db.system.get(id)
 """
 
@@ -418,3 +422,14 @@ def test_public_system_tables_are_read_through_db_system(world):
     row = world.documents("_tables")[0]["_id"]
     for how in ("plain get", "system get"):
         assert "_tables" in failure(world.query, "m:system", how=how, id=row)
+
+
+def test_ids_of_public_system_tables_are_normalized_through_db_system(world):
+    file = encode_id(516, bytes(16))
+    assert world.query("m:system", how="normalize _storage", id=file) == file
+    assert world.query("m:system", how="normalize _scheduled_functions", id=file) is None
+    for table in ("_tables", "t"):
+        assert f"'{table}' can't be read" in failure(
+            world.query, "m:system", how=f"normalize {table}", id=file
+        )
+    assert "3 is not a document id" in failure(world.query, "m:system", how="no id")
