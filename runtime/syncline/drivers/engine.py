@@ -254,7 +254,7 @@ class Engine:
         if self._actions is None or not self._has_actions():
             return
         with suppress(SynclineError):
-            await self._actions.load(self._deployed)
+            await self.load_actions()
 
     def _has_actions(self) -> bool:
         spec = self.spec()
@@ -397,6 +397,11 @@ class Engine:
         if self._actions is None:
             return Answer(self.latest_ts(), None, NO_ACTIONS)
         return await self._actions.run(path, arguments, caller)
+
+    async def load_actions(self) -> None:
+        """Have the deployed actions ready to start. SynclineError: they can't be loaded now."""
+        if self._actions is not None:
+            await self._actions.load(self._deployed)
 
     async def action_call(self, path: str, arguments: bytes, caller: Caller) -> ActionCall:
         """What an action that is run elsewhere is given."""

@@ -26,14 +26,17 @@ from syncline.ports import Clock, Entropy
 from syncline.values import wire_json
 from syncline.values.value import Value
 
-NOBODY: Final = Caller(is_inner=True)
-"""Scheduled functions may be internal, and nobody is signed in (convex-protocol.md 6.6)."""
+NOBODY: Final = Caller(is_admin=True, is_inner=True)
+"""Scheduled functions may be internal, and nobody is signed in (convex-protocol.md 6.6), so that
+row rules, which ask who is, do not hold (docs/auth.md)."""
 
 STOPPED: Final = "The deployment was stopped while the action ran."
 CLAIM_OVER: Final = "The action did not end in time, or what ran it died."
 
 RETRY_SECONDS: Final = (0.1, 60.0)
 """Before the first retry of a mutation that could not commit, doubled up to the second; ours."""
+RETRIES_MAX: Final = 10
+"""Of a mutation that could not commit, each after all the retries of a call; ours: some minutes."""
 ROWS_AT_ONCE: Final = 100
 """Rows that one step of a sweep touches."""
 
@@ -56,6 +59,10 @@ class Functions(Protocol):
         self, path: str, arguments: bytes, caller: Caller, *, scheduled: str | None = None
     ) -> Answer:
         """Run a mutation; the answer is durable."""
+        ...
+
+    async def load_actions(self) -> None:
+        """Have the deployed actions ready to start."""
         ...
 
     async def action(self, path: str, arguments: bytes, caller: Caller) -> Answer:
@@ -251,12 +258,15 @@ class Scheduler:
         if answer.value is not None:
             return True
         error = _message(answer)
-        if answer.conflict or error == COULD_NOT_COMPLETE:
+        tried = self._delayed[job.id].attempts if job.id in self._delayed else 0
+        if (answer.conflict or error == COULD_NOT_COMPLETE) and tried < RETRIES_MAX:
             return False
         await self._system("end", {"job": job.id, "error": error})
         return True
 
     async def _act(self, job: Job) -> bool:
+        # A claim is for good, so what can be waited for is waited for before.
+        await self._functions.load_actions()
         attempt = f"{self._entropy.bits(128):032x}"
         until = self._now_ms() + self._claim_ms
         claim: dict[str, Value] = {"job": job.id, "attempt": attempt, "until": until}

@@ -266,3 +266,43 @@ def test_history_is_kept_for_a_week(tmp_path: Path):
         assert await app.scheduler.next_due() is None
 
     play(tmp_path, scenario)
+
+
+RULED = """
+from syncline import ActionCtx, MutationCtx, QueryCtx, action, mutation, query, rules
+
+async def signed_in(ctx: QueryCtx, document) -> bool:
+    return await ctx.auth.get_user_identity() is not None
+
+rules("diary", read=signed_in, insert=signed_in, modify=signed_in)
+
+@mutation
+async def write(ctx: MutationCtx):
+    await ctx.db.insert("diary", {})
+
+@action
+async def act(ctx: ActionCtx):
+    await ctx.run_mutation(write)
+
+@mutation
+async def later(ctx: MutationCtx):
+    await ctx.scheduler.run_after(1, write)
+    await ctx.scheduler.run_after(1, act)
+
+@query
+async def count(ctx: QueryCtx) -> int:
+    return len(await ctx.db.query("diary").collect())
+"""
+
+
+def test_rules_that_ask_for_a_user_do_not_hold_for_what_nobody_has_called(tmp_path: Path):
+    (tmp_path / "ruled.py").write_text(RULED)
+
+    async def scenario(app: Deployment) -> None:
+        with pytest.raises(Exception, match=r"diary"):
+            await app.as_anonymous().mutation("ruled:write")
+        await app.as_anonymous().mutation("ruled:later")
+        await app.advance(seconds=2)
+        assert await app.query("ruled:count") == 2
+
+    play(tmp_path, scenario)
