@@ -23,6 +23,7 @@ PACKAGE_FOLDERS = (
     "examples/quickstart-react",
     "examples/auth-rules",
     "examples/chat",
+    "examples/quickstart-expo",
 )
 
 

@@ -145,6 +145,7 @@ def test_generated_types_accept_what_fits_and_refuse_what_does_not(tmp_path: Pat
     ("example", "functions"),
     [
         ("quickstart-react", "functions"),
+        ("quickstart-expo", "functions"),
         ("auth-rules", "examples/auth-rules/functions"),
         ("chat", "examples/chat/functions"),
     ],
