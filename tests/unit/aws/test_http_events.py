@@ -82,6 +82,7 @@ def bare(body: bytes) -> bytes:
         ("identity", b'{"a":1}'),
         ("br", b'{"a":1}'),
     ],
+    ids=["gzip", "two-gzip-members", "zlib", "bare-deflate", "identity", "unknown"],
 )
 def test_compressed_bodies_are_unpacked(encoding: str, body: bytes):
     headers = (("content-encoding", encoding), ("content-type", "application/json"))
@@ -101,6 +102,7 @@ def test_an_empty_body_is_no_matter_what_it_claims_to_be():
         ("deflate", zlib.compress(b"cut off")[:-1]),
         ("deflate", b"\xff\xff"),
     ],
+    ids=["no-gzip", "cut-gzip", "gzip-and-rest", "cut-zlib", "no-deflate"],
 )
 def test_a_body_that_is_not_encoded_as_it_says_is_refused(encoding: str, body: bytes):
     with pytest.raises(HttpError) as refused:
