@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from syncline.bundle_spec import ProviderSpec
 from syncline.errors import CallerError, UnavailableError
-from syncline.ports import ProviderSpec
 
 if TYPE_CHECKING:
     import asyncio

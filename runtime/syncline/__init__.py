@@ -13,6 +13,7 @@ from syncline.execution.context import MutationCtx, QueryCtx
 from syncline.execution.identity import UserIdentity
 from syncline.index.key_encoding import MISSING as UNSET
 from syncline.registration.auth_providers import CustomJwt, Oidc
+from syncline.registration.crons import Crons
 from syncline.registration.decorators import (
     action,
     internal_action,
@@ -64,6 +65,7 @@ __all__ = [
     "ApplicationError",
     "CallFailedError",
     "Cors",
+    "Crons",
     "CustomJwt",
     "FileResponse",
     "HTMLResponse",

@@ -4,13 +4,14 @@ Drivers see these and nothing else; adapters live in `postgres`, `local`, `simul
 and one contract suite per port runs against each of them (tests/contract).
 """
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import msgspec
 
+from syncline.bundle_spec import BundleSpec
 from syncline.commit.record import (
     AppendReply,
     Commit,
@@ -28,9 +29,6 @@ from syncline.index.key_range import KeyRange
 
 if TYPE_CHECKING:
     from syncline.schema.catalog import Catalog
-
-JsonValue: TypeAlias = "Mapping[str, JsonValue] | Sequence[JsonValue] | str | int | float | None"
-"""Plain JSON data as the standard parser gives it."""
 
 
 class Clock(Protocol):
@@ -428,44 +426,6 @@ class FunctionOutcome(msgspec.Struct, frozen=True, gc=False):
     bytes_read: int
     own_seconds: float
     """Time in user code, without waiting for reads."""
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionSpec:
-    """One registered function as data; `args` and `returns` are validators' JSON."""
-
-    path: str
-    kind: Literal["query", "mutation", "action"]
-    visibility: Literal["public", "internal"]
-    args: JsonValue
-    returns: JsonValue
-
-
-class ProviderSpec(msgspec.Struct, frozen=True, gc=False):
-    """Who signs users in, as data (convex-protocol.md 6.9)."""
-
-    issuer: str
-    """`iss` of its tokens, with a scheme and without a slash behind; both are forgiven there."""
-    application_id: str | None
-    """What `aud` has to contain; None: anything, and nothing too."""
-    algorithms: tuple[str, ...]
-    """What its tokens may be signed with, and nothing else."""
-    jwks: str | None
-    """Address of the key set, or the set itself as a "data:" URI; None: by OpenID discovery."""
-
-
-@dataclass(frozen=True, slots=True)
-class BundleSpec:
-    """What a bundle of functions declares; pure data."""
-
-    functions: tuple[FunctionSpec, ...]
-    modules: Mapping[str, str]
-    """Module path to a hash that includes its imports."""
-    schema: JsonValue
-    auth: tuple[ProviderSpec, ...] = ()
-    """From `auth_config.py`."""
-    http: tuple[Mapping[str, str], ...] = ()
-    """`method` and `path` of every route of `http.py`."""
 
 
 class FunctionRunner(Protocol):

@@ -16,6 +16,7 @@ from typing import Any
 
 from msgspec import structs
 
+from syncline.bundle_spec import BundleSpec
 from syncline.commit.record import Commit
 from syncline.drivers.answers import Caller
 from syncline.drivers.authentication import Authenticator, identity_attributes
@@ -29,7 +30,7 @@ from syncline.drivers.sessions import Sessions
 from syncline.drivers.stored_session import StoredSessions
 from syncline.drivers.upkeep import Upkeep
 from syncline.errors import DeveloperError, UnavailableError
-from syncline.ports import BundleSpec, FunctionCall, FunctionOutcome, SnapshotReads
+from syncline.ports import FunctionCall, FunctionOutcome, SnapshotReads
 from syncline.simulated.channel import HINTS, STREAM, Channel
 from syncline.simulated.event_loop import Process
 from syncline.simulated.gateway import MemoryCursor, MemorySessionStore, SimulatedGateway

@@ -177,6 +177,9 @@ def push(
     ):
         for name in names:
             say(f"  {label} {name}", "dim")
+    if deployment is not None:
+        for name in report["frequentCrons"]:
+            say(f"  the cron {name!r} runs so often that the database never pauses", "yellow")
 
 
 def _named_lock(given: Path | None, *, on_aws: bool) -> Path | None:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, cast
 
+from syncline.bundle_spec import BundleSpec, FunctionSpec, JsonValue
 from syncline.codegen.python_types import TypedDicts, class_name
 from syncline.codegen.typescript import property_name, typescript_type
-from syncline.ports import BundleSpec, FunctionSpec, JsonValue
 
 TYPESCRIPT_FILES: Final = ("api.js", "api.d.ts", "dataModel.d.ts")
 PYTHON_FILE: Final = "data_model.pyi"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, cast
 
-from syncline.ports import JsonValue
+from syncline.bundle_spec import JsonValue
 
 _PLAIN: Final = {
     "null": "null",

@@ -8,14 +8,9 @@ import asyncio
 from pathlib import Path
 from typing import Protocol
 
+from syncline.bundle_spec import BundleSpec
 from syncline.errors import CorruptionError
-from syncline.ports import (
-    BundleSpec,
-    FunctionCall,
-    FunctionOutcome,
-    FunctionRunner,
-    SnapshotReads,
-)
+from syncline.ports import FunctionCall, FunctionOutcome, FunctionRunner, SnapshotReads
 
 
 class Bundles(Protocol):

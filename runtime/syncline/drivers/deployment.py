@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Protocol
 
+from syncline.bundle_spec import BundleSpec
 from syncline.drivers.answers import Answer, Caller
 from syncline.drivers.push import PushReport
 from syncline.drivers.usage_counters import Usage
-from syncline.ports import BundleSpec
 
 
 class Deployment(Protocol):

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from syncline.action_ports import ActionCall, ActionRunner, SiteRequest
+from syncline.bundle_spec import BundleSpec, ProviderSpec
 from syncline.commit.record import Commit, Position
 from syncline.commit.tail import Tail
 from syncline.drivers.actions import Actions, EngineBackend, Responder
@@ -37,15 +38,7 @@ from syncline.limits import (
     TAIL_BYTES_MAX,
     TAIL_SECONDS,
 )
-from syncline.ports import (
-    BundleSpec,
-    Clock,
-    Entropy,
-    FunctionRunner,
-    InterestStore,
-    Log,
-    ProviderSpec,
-)
+from syncline.ports import Clock, Entropy, FunctionRunner, InterestStore, Log
 from syncline.ports import Documents as DocumentsPort
 from syncline.segments.store import SegmentStore
 

@@ -245,6 +245,7 @@ def _report(report: PushReport) -> dict[str, object]:
         "addedIndexes": report.added_indexes,
         "removedIndexes": report.removed_indexes,
         "validatedTables": report.validated_tables,
+        "frequentCrons": report.frequent_crons,
     }
 
 

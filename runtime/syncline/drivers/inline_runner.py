@@ -6,9 +6,10 @@ Nothing stops a function that does not end: executor processes do (local/executo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from syncline.bundle_spec import BundleSpec
 from syncline.errors import UnavailableError
 from syncline.execution.function_call import Execution, NeedReads
-from syncline.ports import BundleSpec, FunctionCall, FunctionOutcome, SnapshotReads
+from syncline.ports import FunctionCall, FunctionOutcome, SnapshotReads
 from syncline.registration.loader import load_bundle, unload_bundle
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from syncline.bundle_spec import BundleSpec
 from syncline.commit.record import Duplicate
 from syncline.commit.tail import Tail
 from syncline.drivers.committer import Committer, Done, Draft, Rerun, Settled
@@ -37,23 +38,17 @@ from syncline.index.index_definition import BY_ID, index_id
 from syncline.index.key_encoding import prefix_successor
 from syncline.index.key_range import KeyRange
 from syncline.limits import TABLES_MAX
-from syncline.ports import (
-    BundleSpec,
-    Clock,
-    Entropy,
-    FunctionRunner,
-    Log,
-    RangeRead,
-    Row,
-    StoredRow,
-)
+from syncline.ports import Clock, Entropy, FunctionRunner, Log, RangeRead, Row, StoredRow
+from syncline.registration.cron_schedule import cron_fields, is_frequent, next_run
 from syncline.registration.loader import HTTP_MODULE
+from syncline.schema.catalog import CRON_JOBS as CRON_TABLE
 from syncline.schema.catalog import Catalog, TableInfo, too_many_tables
 from syncline.schema.conformance import document_failure
 from syncline.schema.definition import schema_from_json
 from syncline.values import wire_json
 from syncline.values.value import Value
 
+CRON_JOBS = CRON_TABLE.number
 BACKFILL_PAGE_ROWS = 256
 """Documents validated or indexed between two turns of the event loop; ours: about 5 ms."""
 
@@ -68,6 +63,8 @@ class PushReport:
     added_indexes: tuple[str, ...] = ()
     removed_indexes: tuple[str, ...] = ()
     validated_tables: tuple[str, ...] = ()
+    frequent_crons: tuple[str, ...] = ()
+    """Names of crons that keep a database on AWS from pausing."""
 
 
 @dataclass(slots=True)
@@ -227,6 +224,7 @@ class Pusher:
             removed_indexes.clear()
             await self._switch_tables(writes, push, removed_indexes)
             await self._switch_modules(writes, push.spec, changed, removed)
+            await self._switch_crons(writes, push.spec)
             deployment = await writes.rows(DEPLOYMENT)
             fields: dict[str, Value] = {
                 "bundle": push.bundle,
@@ -252,6 +250,7 @@ class Pusher:
             tuple(f"{name}.{each}" for name, marks in push.marks.items() for each in marks.added),
             tuple(removed_indexes),
             tuple(name for name, marks in push.marks.items() if marks.is_validated),
+            tuple(cron.name for cron in push.spec.crons if is_frequent(cron)),
         )
 
     async def _switch_tables(
@@ -298,6 +297,26 @@ class Pusher:
         for path, row in rows.items():
             removed.append(path)
             writes.delete(row, MODULES)
+
+    async def _switch_crons(self, writes: SystemWrites, spec: BundleSpec) -> None:
+        """Those that are as they were keep their next run."""
+        rows = {str(row.document["name"]): row for row in await writes.rows(CRON_JOBS)}
+        for cron in spec.crons:
+            row = rows.pop(cron.name, None)
+            fields = cron_fields(cron)
+            if row is None:
+                now = self._clock.now_ns() / 1e6
+                writes.insert(CRON_JOBS, {**fields, "next": next_run(cron, now), "last": None})
+            elif fields.items() <= row.document.items():
+                continue
+            else:
+                now = self._clock.now_ns() / 1e6
+                last = row.document["last"]
+                writes.replace(
+                    row, CRON_JOBS, {**fields, "next": next_run(cron, now), "last": last}
+                )
+        for row in rows.values():
+            writes.delete(row, CRON_JOBS)
 
     async def _take_back(self, writes: SystemWrites, push: _Push) -> None:
         """Undo (a): this push's marks go, and tables that it has made while they are empty."""

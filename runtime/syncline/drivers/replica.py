@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from syncline.bundle_spec import ProviderSpec
 from syncline.commit.record import Commit, DocumentChange, Position, Reset
 from syncline.commit.tail import Tail
 from syncline.drivers.snapshot_reader import SearchReads, Snapshot, SnapshotReader, TailSource
@@ -23,7 +24,7 @@ from syncline.index.index_definition import BY_ID, index_id
 from syncline.index.key_encoding import prefix_successor
 from syncline.index.key_range import KeyRange
 from syncline.limits import TAIL_REPLY_BYTES_MAX
-from syncline.ports import Documents, Log, ProviderSpec, RangeRead, SnapshotReads
+from syncline.ports import Documents, Log, RangeRead, SnapshotReads
 from syncline.schema.catalog import Catalog
 from syncline.values import wire_json
 from syncline.values.value import Value

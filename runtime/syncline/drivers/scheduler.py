@@ -7,9 +7,9 @@ second run finds nothing to do; an action starts after a commit that claims it f
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -35,6 +35,8 @@ CLAIM_OVER: Final = "The action did not end in time, or what ran it died."
 
 RETRY_SECONDS: Final = (0.1, 60.0)
 """Before the first retry of a mutation that could not commit, doubled up to the second; ours."""
+CRONS_AT_ONCE: Final = 16
+"""Crons that are looked at together; ours: each costs one small commit."""
 RETRIES_MAX: Final = 10
 """Of a mutation that could not commit, each after all the retries of a call; ours: some minutes."""
 ROWS_AT_ONCE: Final = 100
@@ -71,13 +73,20 @@ class Functions(Protocol):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A scheduled function that is still to be started."""
+    """A scheduled function that is still to be started, or a cron's next run."""
 
     id: str
-    kind: Literal["mutation", "action"]
+    kind: Literal["mutation", "action", "cron"]
     name: str
     due: float
     """Milliseconds since the epoch."""
+    not_before: float = 0.0
+    """When it is tried again, if it could not commit."""
+
+    @property
+    def moment(self) -> float:
+        """When it is to be started."""
+        return max(self.due, self.not_before)
 
 
 class Upcoming(msgspec.Struct, frozen=True):
@@ -88,7 +97,7 @@ class Upcoming(msgspec.Struct, frozen=True):
 
     def due(self) -> float | None:
         """When there is something to do next, in milliseconds since the epoch."""
-        moments = [job.due for job in self.jobs]
+        moments = [job.moment for job in self.jobs]
         return min(moments if self.sweep is None else [*moments, self.sweep], default=None)
 
 
@@ -119,7 +128,7 @@ class Scheduler:
         self._entropy = entropy
         self._claim_ms = claim_seconds * 1000
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._ended: set[str] = set()
+        self._ended: set[tuple[str, float]] = set()
         """Ran to their end here, and may still stand in a result that is older."""
         self._delayed: dict[str, _Delayed] = {}
         self._changed = asyncio.Event()
@@ -210,37 +219,42 @@ class Scheduler:
     def _without_delayed(self, upcoming: Upcoming) -> Upcoming:
         """With the time of the next attempt for what has failed to commit."""
         jobs = [
-            msgspec.structs.replace(job, due=max(job.due, self._delayed[job.id].not_before))
+            msgspec.structs.replace(job, not_before=self._delayed[job.id].not_before)
             if job.id in self._delayed
             else job
             for job in upcoming.jobs
-            if job.id not in self._ended
+            if (job.id, job.due) not in self._ended
         ]
         return Upcoming(jobs, upcoming.sweep)
 
     def _start_due(self, upcoming: Upcoming) -> None:
+        self._ended &= {(job.id, job.due) for job in upcoming.jobs}
         present = {job.id for job in upcoming.jobs}
-        self._ended &= present
         self._delayed = {job: each for job, each in self._delayed.items() if job in present}
         now = self._now_ms()
         for job in self._without_delayed(upcoming).jobs:
-            if job.due <= now and job.id not in self._running:
+            if job.moment <= now and job.id not in self._running:
                 self._start(job)
 
     def _start(self, job: Job) -> None:
-        work = self._mutate(job) if job.kind == "mutation" else self._act(job)
-        task = asyncio.get_running_loop().create_task(self._tracked(job, work))
+        works = {"mutation": self._mutate, "action": self._act, "cron": self._tick}
+        task = asyncio.get_running_loop().create_task(self._tracked(job, works[job.kind]))
         self._running[job.id] = task
 
-    async def _tracked(self, job: Job, work: Coroutine[Any, Any, bool]) -> None:
+    async def _tracked(self, job: Job, work: Callable[[Job], Awaitable[bool]]) -> None:
         try:
-            if await work:
-                self._ended.add(job.id)
+            if await work(job):
+                self._ended.add((job.id, job.due))
                 self._delayed.pop(job.id, None)
             else:
                 self._delay(job)
-        except SynclineError:
+        except UnavailableError:
             self._delay(job)
+        except Exception as error:
+            # A mistake of ours: say so, and don't try it again at once.
+            self._delay(job)
+            context = {"message": f"{job.name} could not be run", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
         finally:
             del self._running[job.id]
             self._changed.set()
@@ -281,6 +295,11 @@ class Scheduler:
             # Whether it had begun is not known, so it is not started again.
             error = unavailable.message
         await self._system("end", {"job": job.id, "attempt": attempt, "error": error})
+        return True
+
+    async def _tick(self, job: Job) -> bool:
+        """A cron's run is scheduled like any other function; the cron stays, with its next run."""
+        await self._system("tick", {"cron": job.id, "due": job.due})
         return True
 
     async def _sweep(self, upcoming: Upcoming) -> bool:
@@ -325,9 +344,11 @@ class _Watch:
 
 
 def _limits() -> bytes:
-    return wire_json.encode(
-        {"mutations": SCHEDULED_MUTATIONS_MAX, "actions": SCHEDULED_ACTIONS_MAX}
-    )
+    return wire_json.encode({
+        "mutations": SCHEDULED_MUTATIONS_MAX,
+        "actions": SCHEDULED_ACTIONS_MAX,
+        "crons": CRONS_AT_ONCE,
+    })  # fmt: skip
 
 
 def _value(answer: Answer) -> bytes:

@@ -13,9 +13,10 @@ from typing import Any, Final, cast
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from syncline.bundle_spec import ProviderSpec
 from syncline.drivers.credentials import AuthenticationError, refused
 from syncline.errors import CallerError, UnavailableError
-from syncline.ports import Clock, KeySets, ProviderSpec
+from syncline.ports import Clock, KeySets
 from syncline.registration.auth_providers import data_uri_content, read_key_set
 
 FRESH_SECONDS: Final = 600

@@ -10,11 +10,12 @@ from typing import Any, Final, Protocol, cast
 
 import jwt
 
+from syncline.bundle_spec import ProviderSpec
 from syncline.drivers.answers import Caller
 from syncline.drivers.credentials import AuthenticationError, Login, refused
 from syncline.drivers.token_keys import TokenKeys
 from syncline.drivers.user_attributes import user_attributes
-from syncline.ports import Clock, KeySets, ProviderSpec
+from syncline.ports import Clock, KeySets
 
 CLOCK_SKEW_SECONDS: Final = 5
 """Seconds by which an issuer's clock may differ from ours; ours: servers keep time by NTP."""

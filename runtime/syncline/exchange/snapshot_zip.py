@@ -17,6 +17,7 @@ from typing import IO, BinaryIO, Final
 
 import orjson
 
+from syncline.bundle_spec import JsonValue
 from syncline.exchange.documents import (
     ImportedDocument,
     ImportFileError,
@@ -25,7 +26,6 @@ from syncline.exchange.documents import (
     reject,
 )
 from syncline.exchange.readers import read_json_lines
-from syncline.ports import JsonValue
 
 _DOCUMENTS: Final = "documents.jsonl"
 _TABLES: Final = "_tables"

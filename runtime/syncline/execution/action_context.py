@@ -23,7 +23,6 @@ from syncline.errors import ApplicationError, CallFailedError, DeveloperError
 from syncline.execution.action_scheduler import ActionScheduler
 from syncline.execution.action_storage import ActionStorage
 from syncline.execution.call_logger import call_logger
-from syncline.execution.called_function import path_of
 from syncline.execution.determinism.call_state import LogLines
 from syncline.execution.identity import UserIdentity, user_identity
 from syncline.execution.vector_search import VectorResult
@@ -32,6 +31,7 @@ from syncline.index.key_encoding import MISSING
 from syncline.limits import VECTOR_RESULTS_DEFAULT
 from syncline.ports import Clock
 from syncline.query.vector_filter import VectorConditions, no_condition
+from syncline.registration.registry import path_of
 from syncline.values import wire_json
 from syncline.values.value import Value, normalize
 

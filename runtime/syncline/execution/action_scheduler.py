@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from syncline.action_ports import UseScheduler
-from syncline.execution.called_function import path_of
 from syncline.execution.scheduler import delay_ms, moment_ms, scheduled_id
+from syncline.registration.registry import path_of
 from syncline.values import wire_json
 from syncline.values.value import normalize
 

@@ -1,12 +1,12 @@
 """Which function a call names, and how its failure is told: the same for every kind of function."""
 
-from syncline.errors import ApplicationError, CallerError, DeveloperError, SynclineError
+from syncline.errors import ApplicationError, CallerError, SynclineError
 from syncline.execution.arguments import ServerMadeError
 from syncline.execution.determinism.call_state import NondeterminismError
 from syncline.execution.stack_trace import describe
 from syncline.function_path import parse
 from syncline.ports import FunctionError
-from syncline.registration.registry import FunctionDefinition, FunctionReference
+from syncline.registration.registry import FunctionDefinition
 from syncline.transaction.usage import LimitExceededError
 from syncline.values import wire_json
 from syncline.values.value import normalize
@@ -41,20 +41,6 @@ def require_kind(definition: FunctionDefinition, kind: str) -> None:
             f"Trying to execute {parse(definition.path).canonical} as {kind.title()}, but it is "
             f"defined as {definition.kind.title()}.",
         )
-
-
-def path_of(function: object) -> str:
-    """A function object, a path, or a generated reference with a `path`."""
-    if isinstance(function, FunctionReference):
-        return function.path
-    path = function if isinstance(function, str) else getattr(function, "path", None)
-    if isinstance(path, str):
-        return str(parse(path))
-    raise DeveloperError(
-        "NotAFunction",
-        "Name the function to run by the function itself, or by its path such as "
-        f"'messages:expire'; got {type(function).__name__}.",
-    )
 
 
 def display_name(path: str) -> str:

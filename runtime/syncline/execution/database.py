@@ -13,7 +13,7 @@ from syncline.transaction.transaction import Transaction, decode_document
 from syncline.values.document_id import decode_id
 from syncline.values.value import Value, normalize
 
-_PUBLIC_SYSTEM_TABLES = frozenset({"_storage", "_scheduled_functions"})
+_PUBLIC_SYSTEM_TABLES = frozenset({"_storage", "_scheduled_functions", "_cron_jobs"})
 
 
 class DatabaseReader:
@@ -99,7 +99,7 @@ class DatabaseReader:
 
 
 class SystemReader:
-    """`ctx.db.system`: `get`, `query`, `normalize_id` on `_storage`, `_scheduled_functions`."""
+    """`ctx.db.system`: `get`, `query`, `normalize_id` on the system tables of yours."""
 
     def __init__(self, transaction: Transaction, calls: ContextCalls, *, is_system: bool) -> None:
         self._reader = DatabaseReader(transaction, calls, is_system=True)

@@ -27,7 +27,6 @@ from syncline.execution.called_function import (
     SYSTEM_PREFIX,
     display_name,
     function_error,
-    path_of,
     require_callable,
     require_kind,
 )
@@ -40,7 +39,7 @@ from syncline.execution.row_rules import RowRules
 from syncline.execution.scheduled_functions import ScheduledFunctions
 from syncline.limits import NESTED_CALLS_MAX
 from syncline.ports import FunctionCall, FunctionOutcome, Page, Read
-from syncline.registration.registry import FunctionDefinition, LoadedBundle
+from syncline.registration.registry import FunctionDefinition, LoadedBundle, path_of
 from syncline.schema.catalog import module_range
 from syncline.transaction.range_scan import RangeScan
 from syncline.transaction.read_request import ReadRequest

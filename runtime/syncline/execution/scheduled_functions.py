@@ -11,7 +11,8 @@ from typing import Any, Final, Literal
 
 from syncline.execution.database import DatabaseReader, DatabaseWriter
 from syncline.limits import SCHEDULED_HISTORY_DAYS
-from syncline.schema.catalog import SCHEDULED_JOBS
+from syncline.registration.cron_schedule import cron_of, next_run
+from syncline.schema.catalog import CRON_JOBS, SCHEDULED_JOBS
 
 Document = dict[str, Any]
 
@@ -28,9 +29,18 @@ class ScheduledFunctions:
         self._now_ms = now_ms
 
     async def add(
-        self, kind: Literal["mutation", "action"], path: str, arguments: Document, due: float
+        self,
+        kind: Literal["mutation", "action"],
+        path: str,
+        arguments: Document,
+        due: float,
+        *,
+        cron: str | None = None,
     ) -> str:
-        """Schedule a function for `due`, in milliseconds since the epoch; returns its id."""
+        """Schedule a function for `due`, in milliseconds since the epoch; returns its id.
+
+        `cron`: the name of the cron whose run this is.
+        """
         job = await self._rows.insert(
             _FUNCTIONS,
             {
@@ -38,6 +48,7 @@ class ScheduledFunctions:
                 "args": [arguments],
                 "scheduledTime": due,
                 "state": {"kind": "pending"},
+                **({} if cron is None else {"cron": cron}),
             },
         )
         await self._rows.insert(_JOBS, {"job": job, "kind": kind, "due": due, "name": path})
@@ -93,6 +104,23 @@ class ScheduledFunctions:
             await self._rows.query(_JOBS).with_index("by_job", lambda q: q.eq("job", job)).unique()
         )
 
+    async def tick(self, cron_id: str, due: float) -> None:
+        """Start a run of a cron that is due, once, unless the one before still runs."""
+        row: Document | None = await self._rows.get(cron_id)
+        if row is None or row["next"] != due or due > self._now_ms:
+            return
+        spec = cron_of(row)
+        changed: Document = {"next": next_run(spec, self._now_ms, due)}
+        if row["last"] is None or await self._has_ended(row["last"]):
+            changed["last"] = await self.add(
+                spec.kind, spec.path, row["arguments"], due, cron=spec.name
+            )
+        await self._rows.patch(cron_id, changed)
+
+    async def _has_ended(self, job: str) -> bool:
+        found: Document | None = await self._rows.get(job)
+        return found is None or found["state"]["kind"] not in {"pending", "inProgress"}
+
     async def sweep(self, at_most: int, error: str) -> int:
         """Fail claims that are over and forget old history; how many rows this was about."""
         claims = await upcoming(self._rows, "claim", at_most, until=self._now_ms)
@@ -113,3 +141,8 @@ async def upcoming(
         "by_kind_due", lambda q: q.eq("kind", kind).lte("due", until)
     )
     return await query.take(at_most)
+
+
+async def upcoming_crons(rows: DatabaseReader, at_most: int) -> list[Document]:
+    """The crons that are to run first."""
+    return await rows.query(CRON_JOBS.name).with_index("by_next").take(at_most)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, cast
 
 from syncline.errors import DeveloperError
-from syncline.execution.called_function import SYSTEM_PREFIX, display_name, path_of
+from syncline.execution.called_function import SYSTEM_PREFIX, display_name
 from syncline.execution.calls import ContextCall, ContextCalls
 from syncline.execution.database import DatabaseWriter
 from syncline.execution.determinism.call_state import CallState
@@ -18,7 +18,7 @@ from syncline.limits import (
     SCHEDULED_ARGUMENTS_BYTES_MAX,
     SCHEDULED_DAYS_MAX,
 )
-from syncline.registration.registry import FunctionDefinition
+from syncline.registration.registry import FunctionDefinition, path_of
 from syncline.transaction.transaction import Transaction
 from syncline.transaction.usage import LimitExceededError
 from syncline.values import wire_json

@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt.algorithms import ECAlgorithm
 
+from syncline.bundle_spec import ProviderSpec
 from syncline.errors import CallerError
-from syncline.ports import ProviderSpec
 from syncline.registration.auth_providers import DEVELOPMENT_ISSUER
 
 APPLICATION_ID: Final = "syncline"

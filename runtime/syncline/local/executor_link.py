@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from syncline.bundle_spec import BundleSpec, CronSpec, FunctionSpec, ProviderSpec
 from syncline.errors import DeveloperError
 from syncline.limits import FUNCTION_GRACE_SECONDS, FUNCTION_SECONDS_MAX
 from syncline.local.executor_frames import (
@@ -33,14 +34,7 @@ from syncline.local.executor_frames import (
 )
 from syncline.local.framing import FrameReader, append_frame
 from syncline.local.heartbeat import Heartbeat
-from syncline.ports import (
-    BundleSpec,
-    FunctionCall,
-    FunctionOutcome,
-    FunctionSpec,
-    ProviderSpec,
-    SnapshotReads,
-)
+from syncline.ports import FunctionCall, FunctionOutcome, SnapshotReads
 from syncline.values import wire_json
 
 if TYPE_CHECKING:
@@ -329,4 +323,5 @@ def _spec(data: dict[str, Any]) -> BundleSpec:
         schema=data["schema"],
         auth=msgspec.convert(data["auth"], tuple[ProviderSpec, ...]),
         http=tuple(data["http"]),
+        crons=msgspec.convert(data["crons"], tuple[CronSpec, ...]),
     )

@@ -18,18 +18,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from syncline.bundle_spec import BundleSpec
 from syncline.errors import DeveloperError, UnavailableError
 from syncline.execution.determinism.time_limit import timeout_message
 from syncline.index.key_range import merge
 from syncline.local.executor_frames import Reads
 from syncline.local.executor_link import ExecutorLink, ExecutorLost, HeldUp
-from syncline.ports import (
-    BundleSpec,
-    FunctionCall,
-    FunctionError,
-    FunctionOutcome,
-    SnapshotReads,
-)
+from syncline.ports import FunctionCall, FunctionError, FunctionOutcome, SnapshotReads
 from syncline.schema.catalog import module_range
 
 EXECUTORS = 2

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from syncline.bundle_spec import BundleSpec
 from syncline.codegen.files import PYTHON_FILE, python_file, typescript_files
-from syncline.ports import BundleSpec
 
 
 def write_generated(

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from syncline.bundle_spec import ProviderSpec
 from syncline.errors import DeveloperError
-from syncline.ports import ProviderSpec
 
 OIDC_ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 """What tokens of an OpenID provider may be signed with; symmetric ones and `none` never."""

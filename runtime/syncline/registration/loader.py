@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
+from syncline.bundle_spec import BundleSpec, CronSpec, FunctionSpec, ProviderSpec
 from syncline.errors import DeveloperError
 from syncline.execution.determinism import audit_guard
 from syncline.execution.determinism.call_state import MODULE_MARK, LoadingState
-from syncline.ports import BundleSpec, FunctionSpec, ProviderSpec
 from syncline.registration.auth_providers import provider_specs
+from syncline.registration.crons import Crons
 from syncline.registration.http_router import HttpRouter
 from syncline.registration.project import Project, read_project
 from syncline.registration.project_finder import FINDER
@@ -35,6 +36,7 @@ from syncline.schema.definition import Schema
 SCHEMA_MODULE = "schema"
 AUTH_MODULE = "auth_config"
 HTTP_MODULE = "http"
+CRONS_MODULE = "crons"
 
 
 def load_bundle(folder: Path, bundle: str) -> LoadedBundle:
@@ -62,6 +64,7 @@ def load_bundle(folder: Path, bundle: str) -> LoadedBundle:
         rules = _rules(namespaces, schema)
         modules = _hashes(project, namespaces)
         http = _http(namespaces)
+        crons = _crons(namespaces, definitions)
     except BaseException:
         FINDER.remove(package)
         raise
@@ -71,6 +74,7 @@ def load_bundle(folder: Path, bundle: str) -> LoadedBundle:
         schema=None if schema is None else schema.to_json(),
         auth=auth,
         http=() if http is None else tuple(http.spec()),
+        crons=crons,
     )
     return LoadedBundle(
         hash=bundle,
@@ -254,6 +258,21 @@ def _http(namespaces: Mapping[str, ModuleType]) -> HttpRouter | None:
         "NoRouter",
         "http.py:1: its router has another name: write `http = HttpRouter()`.",
     )
+
+
+def _crons(
+    namespaces: Mapping[str, ModuleType], definitions: Mapping[str, FunctionDefinition]
+) -> tuple[CronSpec, ...]:
+    module = namespaces.get(CRONS_MODULE)
+    if module is None:
+        return ()
+    crons = getattr(module, "crons", None)
+    if not isinstance(crons, Crons):
+        raise DeveloperError("NoCrons", "crons.py:1: it has no `crons`: write `crons = Crons()`.")
+    try:
+        return crons.specs(definitions.get)
+    except DeveloperError as error:
+        raise DeveloperError(error.code, f"crons.py:1: {error.message}") from error
 
 
 def _spec(definition: FunctionDefinition) -> FunctionSpec:

@@ -13,9 +13,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast
 
 from syncline.errors import DeveloperError
+from syncline.function_path import parse
 
 if TYPE_CHECKING:
-    from syncline.ports import BundleSpec
+    from syncline.bundle_spec import BundleSpec
     from syncline.registration.http_router import HttpRouter
     from syncline.registration.row_rules import TableRules
     from syncline.schema.definition import Schema
@@ -101,6 +102,20 @@ def references_in(module: ModuleType) -> list[tuple[str, FunctionReference[..., 
         for name, value in vars(module).items()
         if isinstance(value, FunctionReference)
     ]
+
+
+def path_of(function: object) -> str:
+    """A function object, a path, or a generated reference with a `path`."""
+    if isinstance(function, FunctionReference):
+        return function.path
+    path = function if isinstance(function, str) else getattr(function, "path", None)
+    if isinstance(path, str):
+        return str(parse(path))
+    raise DeveloperError(
+        "NotAFunction",
+        "Name the function to run by the function itself, or by its path such as "
+        f"'messages:expire'; got {type(function).__name__}.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

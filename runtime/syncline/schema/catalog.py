@@ -130,6 +130,7 @@ MODULES = _system("_modules", 513, "path")
 DEPLOYMENT = _system("_deployment", 514)
 ENVIRONMENT_VARIABLES = _system("_environment_variables", 515, "name")
 FILES = _system("_files", 523, "storageId", "key")
+CRON_JOBS = _system("_cron_jobs", 520, "next")
 FILES_PENDING = _system("_files_pending", 522, "expires")
 SCHEDULED_JOBS = _system("_scheduled_jobs", 524, "kind,due", "job")
 SYSTEM_TABLES: tuple[TableInfo, ...] = (
@@ -141,6 +142,7 @@ SYSTEM_TABLES: tuple[TableInfo, ...] = (
     _system("_scheduled_functions", 517),
     _system("_exports", 518),
     _system("_snapshot_imports", 519),
+    CRON_JOBS,
     FILES_PENDING,
     FILES,
     SCHEDULED_JOBS,

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from syncline.execution.scheduled_functions import ScheduledFunctions
+from syncline.execution.scheduled_functions import ScheduledFunctions, upcoming_crons
 from syncline.execution.scheduled_functions import upcoming as first
 from syncline.registration.decorators import mutation, query
 
@@ -24,7 +24,9 @@ async def cancel(ctx: "MutationCtx", id: str) -> None:
 
 
 @query
-async def upcoming(ctx: "QueryCtx", mutations: float, actions: float) -> dict[str, Any]:
+async def upcoming(
+    ctx: "QueryCtx", mutations: float, actions: float, crons: float
+) -> dict[str, Any]:
     """The first of each kind to be started, and when the next sweep is due (ms), if it is."""
     sweeps = [*await first(ctx.db, "claim", 1), *await first(ctx.db, "history", 1)]
     return {
@@ -32,9 +34,19 @@ async def upcoming(ctx: "QueryCtx", mutations: float, actions: float) -> dict[st
             {"id": row["job"], "kind": row["kind"], "name": row["name"], "due": row["due"]}
             for kind, at_most in (("mutation", mutations), ("action", actions))
             for row in await first(ctx.db, kind, int(at_most))
+        ]
+        + [
+            {"id": row["_id"], "kind": "cron", "name": row["name"], "due": row["next"]}
+            for row in await upcoming_crons(ctx.db, int(crons))
         ],
         "sweep": min((row["due"] for row in sweeps), default=None),
     }
+
+
+@mutation
+async def tick(ctx: "MutationCtx", cron: str, due: float) -> None:
+    """Start the run of a cron that is due."""
+    await _rows(ctx).tick(cron, due)
 
 
 @mutation

@@ -251,7 +251,10 @@ class Pushed(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.received.append((self.path, self.headers["Authorization"], body))
-        names = "changedModules removedModules addedIndexes removedIndexes validatedTables".split()
+        names = (
+            "changedModules removedModules addedIndexes removedIndexes validatedTables "
+            "frequentCrons"
+        ).split()
         answer = json.dumps({"bundle": "ab12" * 8, **{name: [] for name in names}}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))

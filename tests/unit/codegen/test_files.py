@@ -4,9 +4,9 @@ import ast
 
 import pytest
 
+from syncline.bundle_spec import BundleSpec, FunctionSpec, JsonValue
 from syncline.codegen.files import python_file, typescript_files
 from syncline.codegen.typescript import typescript_type
-from syncline.ports import BundleSpec, FunctionSpec, JsonValue
 from syncline.schema.definition import define_schema, define_table
 from syncline.schema.validators import v
 from syncline.values.value import Int64

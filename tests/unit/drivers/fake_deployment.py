@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from syncline.bundle_spec import BundleSpec, FunctionSpec
 from syncline.drivers.answers import ANONYMOUS, Answer, Caller
 from syncline.drivers.authentication import Authenticator
 from syncline.drivers.exchange_files import ExchangeFiles
@@ -16,7 +17,6 @@ from syncline.drivers.usage_counters import Usage
 from syncline.errors import CallerError
 from syncline.local.exchange_folder import ExchangeFolder
 from syncline.machine import SystemClock
-from syncline.ports import BundleSpec, FunctionSpec
 from syncline.simulated.memory_files import MemoryFiles
 
 SECRET = bytes(range(32))

@@ -8,13 +8,13 @@ import jwt
 import orjson
 import pytest
 
+from syncline.bundle_spec import ProviderSpec
 from syncline.drivers.admin_key import admin_key, is_admin_key
 from syncline.drivers.answers import ANONYMOUS, Caller
 from syncline.drivers.authentication import Authenticator
 from syncline.drivers.credentials import AuthenticationError
 from syncline.drivers.tokens import Tokens
 from syncline.machine import SystemClock
-from syncline.ports import ProviderSpec
 from tests.unit.drivers.fake_deployment import NAME, SECRET
 
 KEY = admin_key(NAME, SECRET)

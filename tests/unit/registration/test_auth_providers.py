@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from syncline import CustomJwt, Oidc
+from syncline.bundle_spec import ProviderSpec
 from syncline.errors import DeveloperError
-from syncline.ports import ProviderSpec
 from tests.token_workshop import Signer, data_uri
 
 IMPORT = "from syncline import CustomJwt, Oidc\n"

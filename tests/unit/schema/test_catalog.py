@@ -116,6 +116,7 @@ def test_system_tables_are_in_every_catalog():
         ("_scheduled_functions", 517),
         ("_exports", 518),
         ("_snapshot_imports", 519),
+        ("_cron_jobs", 520),
         ("_files_pending", 522),
         ("_files", 523),
         ("_scheduled_jobs", 524),

@@ -78,6 +78,8 @@ async def _deploy(current: Process, folder: Path, login: str) -> Mapping[str, st
     engine = await current.engine()
     report = await engine.push(folder)
     logger.info("pushed", bundle=report.bundle, modules=list(report.changed_modules))
+    if report.frequent_crons:
+        logger.warning("crons keep the database awake", crons=list(report.frequent_crons))
     # The deploy is over when the view has it, so that whoever connects next finds it there.
     await current.deployed.upkeep.catch_up()
     return {"Bundle": report.bundle}
