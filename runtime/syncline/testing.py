@@ -6,6 +6,7 @@ async with Deployment("functions") as app:
 """
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -138,7 +139,6 @@ class Deployment:
         self._functions = Path(functions)
         self.clock = ManualClock()
         self._entropy = _SeededEntropy(seed)
-        self._bundles = tempfile.TemporaryDirectory(prefix="syncline-testing-")
         self._caller = Caller(is_admin=True)
         self._engine: Engine | None = None
         self._collectors: list[_Collector] = []
@@ -151,6 +151,7 @@ class Deployment:
         return self._engine
 
     async def __aenter__(self) -> Self:
+        self._bundles = tempfile.mkdtemp(prefix="syncline-testing-")
         self._engine = Engine(
             name="testing",
             log=MemoryLog(self.clock),
@@ -158,7 +159,7 @@ class Deployment:
             interest=MemoryInterest(),
             runner=InlineRunner(),
             actions=ActionTasks(self.clock, self._entropy),
-            bundles=BundleStore(Path(self._bundles.name)),
+            bundles=BundleStore(Path(self._bundles)),
             clock=self.clock,
             entropy=self._entropy,
         )
@@ -189,8 +190,10 @@ class Deployment:
         await self._close()
 
     async def _close(self) -> None:
-        await self.engine.close()
-        self._bundles.cleanup()
+        try:
+            await self.engine.close()
+        finally:
+            shutil.rmtree(self._bundles)
 
     async def query(self, path: str, /, **arguments: object) -> Value:
         """The result of a query; CallFailedError or ApplicationError if it fails."""
