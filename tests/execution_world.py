@@ -2,6 +2,7 @@
 without log, processes or time.
 """
 
+import json
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from syncline.commit.record import DocumentChange
+from syncline.environment_ports import EnvironmentRead
 from syncline.execution.determinism.rerun_check import CheckedRun
 from syncline.execution.function_call import Execution, NeedReads
 from syncline.ports import FunctionCall, FunctionOutcome, Page, RangeRead, Row
@@ -64,15 +66,22 @@ class World:
     ts: int = 1
     is_checked: bool = False
     """Make each run twice and fail it if the two differ."""
-    batches: list[tuple[RangeRead, ...]] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
+    """Values of environment variables."""
+    batches: list[tuple[RangeRead | EnvironmentRead, ...]] = field(default_factory=list)
     """The reads of the newest run, one batch a step."""
 
     # Reading
 
-    def read(self, reads: Iterable[RangeRead]) -> list[Page]:
+    def read(self, reads: Iterable[RangeRead | EnvironmentRead]) -> list[Page]:
         """What SnapshotReads.read gives for the documents as they are."""
         keys = sorted(self.entries)
-        return [self._page(read, keys) for read in reads]
+        return [
+            self._page(read, keys)
+            if isinstance(read, RangeRead)
+            else Page((Row(read.lo, self.ts, json.dumps(self.variables).encode()),), done=True)
+            for read in reads
+        ]
 
     def _page(self, read: RangeRead, keys: Sequence[bytes]) -> Page:
         found = list(keys[bisect_left(keys, read.lo) : bisect_left(keys, read.hi)])
@@ -195,7 +204,8 @@ class World:
 
     def set_variable(self, name: str, value: str) -> None:
         """Set an environment variable."""
-        self.put(ENVIRONMENT_VARIABLES, {"name": name, "value": value})
+        self.put(ENVIRONMENT_VARIABLES, {"name": name, "version": str(self.ts)})
+        self.variables[name] = value
 
     def documents(self, name: str) -> list[dict[str, Any]]:
         """Everything in a table, by creation time."""

@@ -7,6 +7,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from syncline.aws.settings import KEY_ALIAS_PREFIX
 from syncline_cdk.principals import account, own_distributions, service
 from syncline_cdk.settings import DeploymentSettings
 
@@ -81,7 +82,7 @@ class EncryptionKey(Construct):
         kms.CfnAlias(
             self,
             "Alias",
-            alias_name=f"alias/syncline/{settings.deployment}",
+            alias_name=f"{KEY_ALIAS_PREFIX}{settings.deployment}",
             target_key_id=key.key_id,
         )
         self.arn = key.key_arn

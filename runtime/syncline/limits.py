@@ -134,6 +134,18 @@ FILE_URL_SECONDS_MAX = 7 * 86_400
 CONTENT_TYPE_BYTES_MAX = 255
 """Bytes of a file's content type. [S] real ones have under a hundred"""
 
+# Environment variables
+VARIABLES_MAX = 512
+"""Environment variables of a deployment. [C] 6.8: the newer of its two figures"""
+VARIABLE_NAME_CHARACTERS_MAX = 256
+"""Characters of a variable's name. [C] 6.8"""
+VARIABLE_VALUE_BYTES_MAX = 8 * 2**10
+"""Bytes of a variable's value. [C] 6.8"""
+VARIABLES_BYTES_MAX = 512 * 2**10
+"""Bytes of all variables' values. [C] 6.8"""
+VARIABLE_KEPT_SECONDS = 600
+"""Seconds that a replaced value is kept at least. [S] twice what snapshots stay readable for"""
+
 # Commits
 CONFLICT_RETRIES_MAX = 32
 """Runs that were overtaken before a mutation fails. [S] the reference has 4 with long pauses; here

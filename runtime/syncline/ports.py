@@ -23,6 +23,7 @@ from syncline.commit.record import (
     Reset,
     TailReply,
 )
+from syncline.environment_ports import EnvironmentRead
 from syncline.errors import UnavailableError
 from syncline.index.key_encoding import values_range
 from syncline.index.key_range import KeyRange
@@ -190,7 +191,7 @@ class VectorRead(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
         return values_range(self.index_id)
 
 
-Read: TypeAlias = RangeRead | TextRead | VectorRead
+Read: TypeAlias = RangeRead | TextRead | VectorRead | EnvironmentRead
 
 
 class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -33,6 +33,7 @@ from syncline.errors import ApplicationError, CallFailedError
 from syncline.function_path import parse
 from syncline.local.bundle_store import BundleStore
 from syncline.local.memory_documents import MemoryDocuments
+from syncline.simulated.memory_environment import MemoryEnvironment
 from syncline.simulated.memory_files import MemoryFiles
 from syncline.simulated.memory_log import MemoryLog
 from syncline.values import wire_json
@@ -160,6 +161,7 @@ class Deployment:
             runner=InlineRunner(),
             actions=ActionTasks(self.clock, self._entropy),
             bundles=BundleStore(Path(self._bundles)),
+            variables=MemoryEnvironment(),
             clock=self.clock,
             entropy=self._entropy,
         )
@@ -240,9 +242,8 @@ class Deployment:
 
     async def set_environment(self, **variables: str | None) -> None:
         """Set environment variables, as functions read them in `ctx.env`; None removes one."""
-        await self._as(Caller(is_admin=True)).mutation(
-            "_system/environment:set", variables=variables
-        )
+        await self.engine.environment.change(variables)
+        await self._show(self.engine.durable_ts())
 
     async def _show(self, ts: int) -> None:
         """Wait until every subscription has its result at `ts`."""

@@ -36,6 +36,7 @@ from syncline.simulated.event_loop import Process
 from syncline.simulated.gateway import MemoryCursor, MemorySessionStore, SimulatedGateway
 from syncline.simulated.interest import SimulatedInterest
 from syncline.simulated.marker import MemoryMarker
+from syncline.simulated.memory_environment import MemoryEnvironment
 from syncline.simulated.memory_log import FAULTS, MemoryLog
 from syncline.simulated.session_queue import SessionQueue
 from syncline.simulated.world import FaultPlan, Node, VirtualClock, World
@@ -260,6 +261,7 @@ class Cluster:
             interest=SimulatedInterest(world, is_late=self._late),
             runner=BlindRunner(loaded.runner) if self._is_blind else loaded.runner,
             bundles=loaded.bundles,
+            variables=MemoryEnvironment(),
             clock=VirtualClock(world.loop, self._skews.randrange(-(10**9), 10**9)),
             entropy=world.entropy,
         )

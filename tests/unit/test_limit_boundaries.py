@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from syncline import limits
+from syncline.drivers.environment import check_total, check_variable
 from syncline.errors import SynclineError
 from syncline.execution.arguments import decode_arguments, encode_result
 from syncline.function_path import parse
@@ -164,9 +165,21 @@ LIMITS: dict[str, tuple[Callable[[int], object], str]] = {
     ),
     "SEARCH_FILTERS_MAX": (search_filters, "more than 8 filters"),
     "VECTOR_FILTERS_MAX": (conditions, "65 conditions (limit: 64)"),
+    "VARIABLE_NAME_CHARACTERS_MAX": (lambda n: check_variable("x" * n, "1"), "257 characters"),
+    "VARIABLE_VALUE_BYTES_MAX": (
+        lambda n: check_variable("KEY", "é" * (n // 2) + "x" * (n % 2)),
+        "The value of KEY has 8193 bytes (limit: 8192)",
+    ),
+    "VARIABLES_BYTES_MAX": (
+        lambda n: check_total({"A": "x" * (n - 8192), "B": "x" * 8192}),
+        "524289 bytes (limit: 524288)",
+    ),
 }
 
 TESTED_BY = {
+    "VARIABLES_MAX": (
+        "unit/drivers/test_environment.py::test_as_many_variables_as_allowed_and_one_more"
+    ),
     "VECTOR_DIMENSIONS_MIN": (
         "unit/schema/test_definition.py::test_what_the_rules_forbid_is_refused"
     ),

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_ssm import SSMClient
 
 WAITED_SECONDS = 60
 """Seconds after which an answer of a function is no longer waited for; all of them take less."""
@@ -43,3 +44,8 @@ def functions() -> "LambdaClient":
 def sqs() -> "SQSClient":
     """SQS."""
     return boto3.client("sqs")
+
+
+def ssm() -> "SSMClient":
+    """SSM. All that is called of it may be called twice; it is slow to allow bursts."""
+    return boto3.client("ssm", config=Config(retries={"mode": "standard", "total_max_attempts": 6}))

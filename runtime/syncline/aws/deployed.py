@@ -25,9 +25,10 @@ from syncline.aws.dynamo_sessions import DynamoSessions
 from syncline.aws.file_bucket import FileBucket
 from syncline.aws.gateway import ApiGateway
 from syncline.aws.lambda_actions import LambdaActions
+from syncline.aws.parameter_store import ParameterStore, path_of
 from syncline.aws.queues import FollowerQueue, SessionQueue, TickQueue
 from syncline.aws.segment_bucket import SegmentBucket
-from syncline.aws.settings import DataApiDatabase, Settings
+from syncline.aws.settings import KEY_ALIAS_PREFIX, DataApiDatabase, Settings
 from syncline.drivers.follower import Follower
 from syncline.drivers.functions_lock import LOCK_FILE
 from syncline.drivers.marked_log import MarkedLog
@@ -163,6 +164,13 @@ class Deployed:
     def files(self) -> FileBucket:
         """Bytes of stored files."""
         return FileBucket(clients.s3(), self.settings.bucket)
+
+    @cached_property
+    def variables(self) -> ParameterStore:
+        """Values of environment variables."""
+        deployment = self.settings.deployment
+        key = f"{KEY_ALIAS_PREFIX}{deployment}"
+        return ParameterStore(clients.ssm(), path=path_of(deployment), key=key)
 
     @cached_property
     def segments(self) -> SegmentBucket:

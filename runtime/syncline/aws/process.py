@@ -108,6 +108,7 @@ class Process:
                 runner=self._make_runner(),
                 actions=deployed.actions,
                 bundles=deployed.bundles,
+                variables=deployed.variables,
                 segments=deployed.segments,
                 clock=deployed.clock,
                 entropy=self.entropy,

@@ -38,6 +38,9 @@ METRICS_NAMESPACE: Final = "Syncline"
 FOLLOWER_LAG_METRIC: Final = "FollowerLag"
 """Seconds by which the applied watermark was behind the durable head when the follower began."""
 
+KEY_ALIAS_PREFIX: Final = "alias/syncline/"
+"""Before a deployment's name: the alias of its KMS key."""
+
 BUNDLE_PREFIX: Final = "bundles/"
 IMPORT_PREFIX: Final = "imports/"
 EXPORT_PREFIX: Final = "exports/"

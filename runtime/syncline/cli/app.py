@@ -9,6 +9,7 @@ from syncline.cli import (
     cost_command,
     data_commands,
     deploy_command,
+    env_commands,
     function_commands,
     project_commands,
     view_commands,
@@ -34,6 +35,7 @@ app.command("import")(data_commands.import_)
 app.command("export")(data_commands.export)
 app.command("function-spec")(function_commands.function_spec)
 app.command("usage")(function_commands.usage)
+app.add_typer(env_commands.env, name="env")
 app.command("codegen")(project_commands.codegen)
 app.command("admin-key")(project_commands.admin_key)
 app.add_typer(auth_commands.auth, name="auth")

@@ -29,7 +29,6 @@ from syncline.action_ports import (
 from syncline.drivers.action_files import use_files
 from syncline.drivers.answers import COULD_NOT_COMPLETE, Answer, Caller, client_message
 from syncline.drivers.bundle_loader import Bundles
-from syncline.drivers.environment import environment
 from syncline.drivers.http_messages import HttpError
 from syncline.drivers.log_events import LogEvent, LogStream
 from syncline.drivers.replica import Replica
@@ -48,8 +47,21 @@ _OUTCOME: Final = "Server Error\n"
 """What stands before the part of an error message that says what happened."""
 
 
+class Variables(Protocol):
+    """What actions read: `drivers.environment.EnvironmentVariables`."""
+
+    async def document(self) -> bytes:
+        """All variables as they are now: a JSON object of texts."""
+        ...
+
+
 class Functions(Protocol):
     """What actions call: `drivers.engine.Engine`."""
+
+    @property
+    def environment(self) -> Variables:
+        """The environment variables of functions."""
+        ...
 
     def latest_ts(self) -> int:
         """The newest ts whose effects everybody may see."""
@@ -285,9 +297,7 @@ class EngineBackend:
                 self.written = max(self.written, answer.ts)
                 return _reply(answer)
             case ReadEnvironment():
-                ts = self._actions.functions.latest_ts()
-                variables = await environment(self._actions.replica, ts)
-                return ActionReply(orjson.dumps(variables))
+                return ActionReply(await self._actions.functions.environment.document())
 
     async def _use_files(self, request: UseFiles) -> ActionReply:
         functions, storage = self._actions.functions, self._actions.files

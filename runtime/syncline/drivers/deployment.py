@@ -1,5 +1,6 @@
 """The engine as the HTTP API sees it: the few calls that the endpoints are made of."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -9,10 +10,27 @@ from syncline.drivers.push import PushReport
 from syncline.drivers.usage_counters import Usage
 
 
+class Variables(Protocol):
+    """What the endpoints need of `drivers.environment.EnvironmentVariables`."""
+
+    async def variables(self) -> Mapping[str, str]:
+        """The variables that were set, by name in order."""
+        ...
+
+    async def change(self, changes: Mapping[str, str | None]) -> None:
+        """Give variables these values; None removes one. All of it happens, or nothing."""
+        ...
+
+
 class Deployment(Protocol):
     """What the endpoints need of `drivers.engine.Engine`."""
 
     name: str
+
+    @property
+    def environment(self) -> Variables:
+        """The environment variables of functions."""
+        ...
 
     def latest_ts(self) -> int:
         """The newest ts whose effects everybody may see."""

@@ -21,6 +21,7 @@ from syncline.drivers.actions import Actions, EngineBackend, Responder
 from syncline.drivers.answers import ANONYMOUS, Answer, Caller
 from syncline.drivers.bundle_loader import BundleLoader, Bundles
 from syncline.drivers.committer import Committer
+from syncline.drivers.environment import EnvironmentVariables
 from syncline.drivers.file_storage import FileStorage
 from syncline.drivers.log_events import LogEvent, LogStream
 from syncline.drivers.mutations import Mutations, Reply
@@ -28,7 +29,9 @@ from syncline.drivers.push import Pusher, PushReport
 from syncline.drivers.queries import Queries
 from syncline.drivers.replica import Replica, read_tail
 from syncline.drivers.searches import Searches
+from syncline.drivers.site import SITE_PREFIX
 from syncline.drivers.usage_counters import Usage, UsageCounters
+from syncline.environment_ports import EnvironmentValues
 from syncline.errors import CallerError, SynclineError, UnavailableError
 from syncline.limits import (
     FOLD_COMMITS_MAX,
@@ -74,11 +77,13 @@ class Engine:
         runner: FunctionRunner,
         actions: ActionRunner | None = None,
         bundles: Bundles,
+        variables: EnvironmentValues,
         clock: Clock,
         entropy: Entropy,
         segments: SegmentStore | None = None,
         redact: bool = False,
         url: str = "http://127.0.0.1:3210",
+        site_url: str | None = None,
     ) -> None:
         """`actions`: what runs them; None: nothing here does.
 
@@ -88,6 +93,10 @@ class Engine:
         commits much (protocols.md rule 6); otherwise the database validates every commit.
 
         `segments`: search indexes that others have built, to begin with.
+
+        `site_url`: where HTTP actions are; None: below `url`.
+
+        `variables`: the values of environment variables.
         """
         self.name = name
         self.redact = redact
@@ -108,6 +117,17 @@ class Engine:
         self._entropy = entropy
         self._session = f"server-{entropy.bits(128):032x}"
         self._requests = 0
+        self.environment = EnvironmentVariables(
+            self,
+            variables,
+            clock=clock,
+            entropy=entropy,
+            built_in={
+                "CONVEX_CLOUD_URL": url,
+                "CONVEX_SITE_URL": site_url or f"{url}{SITE_PREFIX}",
+            },
+            others_commit=others_apply,
+        )
         self._updates: list[Callable[[], None]] = []
         self._background: list[asyncio.Task[None]] = []
         self.on_failure: Callable[[BaseException], None] = _raise
@@ -119,6 +139,7 @@ class Engine:
             self.replica.source = self
         self._searches = Searches(self.replica, self._segments, self._log)
         self.replica.serve_searches(self._searches)
+        self.replica.serve_environment(self.environment)
         await self._reload()
         self.committer = Committer(
             self._log,
@@ -234,6 +255,7 @@ class Engine:
                 else:
                     await self.fold()
                     await self._prune()
+                    await self.environment.sweep()
             except UnavailableError:
                 continue
 

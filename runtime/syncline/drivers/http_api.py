@@ -14,6 +14,7 @@ from syncline.drivers.authentication import Authenticator
 from syncline.drivers.deployment import Deployment
 from syncline.drivers.exchange_files import ExchangeFiles
 from syncline.drivers.file_storage import FileStorage
+from syncline.drivers.http_environment import EnvironmentEndpoints
 from syncline.drivers.http_exchange import ExchangeEndpoints
 from syncline.drivers.http_functions import CallKind, FunctionEndpoints
 from syncline.drivers.http_messages import (
@@ -68,6 +69,7 @@ class HttpApi:
         self.authenticator = authenticator
         self.exchange = ExchangeEndpoints(deployment, files, entropy, part_bytes_max)
         self._functions = FunctionEndpoints(deployment)
+        self._environment = EnvironmentEndpoints(deployment)
         self.storage = storage
         self._storage = StorageEndpoints(storage)
         self._deployment = deployment
@@ -201,6 +203,9 @@ class HttpApi:
             case "GET", _ if path.startswith("/api/export/zip/"):
                 _require_admin(caller)
                 return await exchange.download_export(path.removeprefix("/api/export/zip/"))
+            case "GET" | "POST", _ if path.endswith("_environment_variables"):
+                _require_admin(caller)
+                return await self._environment.answer(request)
             case _:
                 return None
 

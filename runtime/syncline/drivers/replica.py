@@ -17,7 +17,13 @@ import msgspec
 from syncline.bundle_spec import ProviderSpec
 from syncline.commit.record import Commit, DocumentChange, Position, Reset
 from syncline.commit.tail import Tail
-from syncline.drivers.snapshot_reader import SearchReads, Snapshot, SnapshotReader, TailSource
+from syncline.drivers.snapshot_reader import (
+    EnvironmentReads,
+    SearchReads,
+    Snapshot,
+    SnapshotReader,
+    TailSource,
+)
 from syncline.drivers.table_rows import dropped_ordinals, integer
 from syncline.errors import UnavailableError
 from syncline.index.index_definition import BY_ID, index_id
@@ -125,6 +131,7 @@ class Replica:
         self.durable = position
         self.reader = SnapshotReader(documents, tail)
         self._searches: SearchReads | None = None
+        self._environment: EnvironmentReads | None = None
         self.source: TailSource | None = None
         """Set where others apply commits to the documents too."""
         self.epoch = 0
@@ -153,6 +160,7 @@ class Replica:
         self.tail, self.reader, self.durable = tail, reader, position
         self._catalogs, self._deployments = catalogs, deployments
         reader.source, reader.searches = source, self._searches
+        reader.environment = self._environment
         self._dropped.clear()
         self._sizes.clear()
         self._tail_bytes = 0
@@ -164,6 +172,10 @@ class Replica:
     def serve_searches(self, searches: SearchReads) -> None:
         """Let functions search."""
         self._searches = self.reader.searches = searches
+
+    def serve_environment(self, environment: EnvironmentReads) -> None:
+        """Let functions read environment variables."""
+        self._environment = self.reader.environment = environment
 
     @property
     def head(self) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from syncline.commit.tail import Tail
+from syncline.environment_ports import EnvironmentRead
 from syncline.errors import UnavailableError
 from syncline.ports import Documents, Page, RangeRead, Read, Row, StoredPage, TextRead, VectorRead
 
@@ -38,6 +39,14 @@ class SearchReads(Protocol):
         ...
 
 
+class EnvironmentReads(Protocol):
+    """Answers reads of the environment at a snapshot."""
+
+    async def read(self, read: EnvironmentRead, snapshot: "Snapshot") -> Page:
+        """The variables whose rows the snapshot has, with their values."""
+        ...
+
+
 class SnapshotReader:
     """Makes `SnapshotReads` at any ts that the tail covers.
 
@@ -50,6 +59,8 @@ class SnapshotReader:
         self.source = source
         self.searches: SearchReads | None = None
         """Set where functions may search."""
+        self.environment: EnvironmentReads | None = None
+        """Set where functions run."""
         self.is_retired = False
         """The log was reset: store and tail begin anew, for another reader."""
 
@@ -82,12 +93,19 @@ class Snapshot:
         pages = await self._ranges(ranges) if ranges else []
         if len(ranges) == len(reads):
             return pages
-        searches, rest = self._reader.searches, iter(pages)
-        assert searches is not None, "whoever runs functions can search"
+        rest = iter(pages)
         return [
-            next(rest) if isinstance(read, RangeRead) else await searches.read(read, self)
-            for read in reads
+            next(rest) if isinstance(read, RangeRead) else await self._other(read) for read in reads
         ]
+
+    async def _other(self, read: TextRead | VectorRead | EnvironmentRead) -> Page:
+        if isinstance(read, EnvironmentRead):
+            environment = self._reader.environment
+            assert environment is not None, "whoever runs functions has an environment"
+            return await environment.read(read, self)
+        searches = self._reader.searches
+        assert searches is not None, "whoever runs functions can search"
+        return await searches.read(read, self)
 
     async def _ranges(self, reads: Sequence[RangeRead]) -> list[Page]:
         # The watermark is read before any data: an older one is only slower (rule 9).

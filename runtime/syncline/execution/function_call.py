@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from syncline.environment_ports import EnvironmentRead
 from syncline.errors import DeveloperError
 from syncline.execution.arguments import (
     ServerMadeError,
@@ -41,13 +42,12 @@ from syncline.limits import NESTED_CALLS_MAX
 from syncline.ports import FunctionCall, FunctionOutcome, Page, Read
 from syncline.registration.registry import FunctionDefinition, LoadedBundle, path_of
 from syncline.schema.catalog import module_range
-from syncline.transaction.range_scan import RangeScan
 from syncline.transaction.read_request import ReadRequest
 from syncline.transaction.transaction import Transaction
 from syncline.transaction.usage import LimitExceededError
-from syncline.transaction.write_set import WriteSet
-from syncline.values import wire_json
 from syncline.values.value import Value, normalize
+
+_variables = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class NeedReads(msgspec.Struct, frozen=True, gc=False):
@@ -188,13 +188,9 @@ class Execution:
     async def _main_with_environment(self) -> bytes:
         """The run from its start, now that it is known to want environment variables."""
         # Outside of the transaction: only variables that are asked for are in the read set.
-        scan = RangeScan(ALL_VARIABLES, WriteSet(), reverse=False, wanted=None)
-        variables: dict[str, str] = {}
-        while (row := await scan.next_row()) is not None:
-            variable = wire_json.decode(row[1])
-            assert isinstance(variable, dict)
-            variables[str(variable["name"])] = str(variable["value"])
-        self._run.environment = variables
+        read = EnvironmentRead(ALL_VARIABLES.lo, ALL_VARIABLES.hi)
+        [page] = await ReadRequest([read])
+        self._run.environment = _variables(page.rows[0].document)
         return await self._main()
 
     def _find(self, path: str) -> FunctionDefinition:

@@ -34,6 +34,7 @@ from syncline.local.bundle_store import BundleStore
 from syncline.local.console import DevConsole
 from syncline.local.development_issuer import DevelopmentIssuer
 from syncline.local.embedded_postgres import EmbeddedPostgres
+from syncline.local.environment_file import ENVIRONMENT_FILE, EnvironmentFile
 from syncline.local.executor_pool import ExecutorPool
 from syncline.local.file_folder import FileFolder
 from syncline.local.http_api import make_http_api
@@ -130,9 +131,11 @@ class DevServer:
             runner=runner,
             actions=ActionPool(),
             bundles=bundles,
+            variables=EnvironmentFile(self._options.data / ENVIRONMENT_FILE),
             clock=SystemClock(),
             entropy=self._entropy,
-            url=f"http://{HOST}:{self._options.port}",
+            url=self._url,
+            site_url=self._site_url,
         )
         engine.on_failure = self._failed
         await engine.start()
@@ -169,7 +172,7 @@ class DevServer:
             if self._site_listener is not None:
                 await web.SockSite(site_runner, self._site_listener).start()
             self._console.say(f"Syncline is running at {engine.url}", important=True)
-            self._console.say(f"Site: {self._site_url(engine)}")
+            self._console.say(f"Site: {self._site_url}")
             self._console.say(f"Admin key: {admin_key(engine.name, secret)}")
             engine.on_log(self._console.call)
             self._start(self._supervise(postgres))
@@ -192,9 +195,14 @@ class DevServer:
             await api.close()
             files.close()
 
-    def _site_url(self, engine: Engine) -> str:
+    @property
+    def _url(self) -> str:
+        return f"http://{HOST}:{self._options.port}"
+
+    @property
+    def _site_url(self) -> str:
         if self._site_listener is None:
-            return f"{engine.url}{SITE_PREFIX}"
+            return f"{self._url}{SITE_PREFIX}"
         return f"http://{HOST}:{self._site_listener.getsockname()[1]}"
 
     def _left_to_later(self, error: UnavailableError) -> None:

@@ -15,6 +15,7 @@ from syncline.local.bundle_store import BundleStore
 from syncline.local.memory_documents import MemoryDocuments
 from syncline.ports import Clock
 from syncline.schema.catalog import TableInfo
+from syncline.simulated.memory_environment import MemoryEnvironment
 from syncline.simulated.memory_log import MemoryLog
 from syncline.simulated.world import SeededEntropy
 from syncline.testing import ManualClock
@@ -116,6 +117,7 @@ class Stage:
             interest=MemoryInterest(),
             runner=InlineRunner(),
             bundles=self._bundles,
+            variables=MemoryEnvironment(),
             clock=self.clock,
             entropy=SeededEntropy(self._random),
         )

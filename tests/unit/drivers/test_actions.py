@@ -274,7 +274,11 @@ def test_arguments_and_results_are_validated_table_names_included(within):
 
 
 def test_environment_variables_are_there(within):
-    assert within(call("environment")) == [{}, None]
+    built_in = {
+        "CONVEX_CLOUD_URL": "http://127.0.0.1:3210",
+        "CONVEX_SITE_URL": "http://127.0.0.1:3210/http",
+    }
+    assert within(call("environment")) == [built_in, None]
 
 
 def test_a_deployment_that_stops_cancels_its_actions_which_may_clean_up(within):

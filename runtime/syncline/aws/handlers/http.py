@@ -1,7 +1,7 @@
 """The HTTP API: every request of the deployment's address that does not open a WebSocket.
 
-Every hour a schedule calls it too, to remove what is left of files; and actions, which ask for data
-here (aws/lambda_actions.py).
+Every hour a schedule calls it too, to remove what is left of files and of variables; and actions,
+which ask for data here (aws/lambda_actions.py).
 """
 
 import asyncio
@@ -72,6 +72,7 @@ async def _serve(current: Process, request: SiteRequest, seconds: float) -> dict
 async def _sweep(current: Process, seconds: float) -> int:
     async with asyncio.timeout(seconds):
         removed = await (await current.http_api()).storage.sweep()
+        await (await current.engine()).environment.sweep()
     logger.info("swept files", removed=removed)
     return removed
 

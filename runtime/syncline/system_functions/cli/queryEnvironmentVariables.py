@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 @query
 async def default(ctx: "QueryCtx") -> list[dict[str, Any]]:
-    """All variables by name."""
-    rows: list[dict[str, Any]] = await ctx.db.system.query("_environment_variables").collect()
-    return sorted(rows, key=lambda row: row["name"])
+    """All variables by name, without the built-in ones."""
+    rows = await ctx.db.system.query("_environment_variables").with_index("by_name").collect()
+    return [_with_value(ctx, row) for row in rows if row["name"] in ctx.env]
 
 
 @query
@@ -23,4 +23,12 @@ async def get(ctx: "QueryCtx", name: str) -> dict[str, str] | None:
         .with_index("by_name", lambda q: q.eq("name", name))
         .first()
     )
-    return None if found is None else {"name": name, "value": found["value"]}
+    if found is None or name not in ctx.env:
+        return None
+    return {"name": name, "value": ctx.env[name]}
+
+
+def _with_value(ctx: "QueryCtx", row: dict[str, Any]) -> dict[str, Any]:
+    # The version says nothing to anybody.
+    fields = {field: row[field] for field in ("_id", "_creationTime", "name")}
+    return {**fields, "value": ctx.env[row["name"]]}

@@ -1,0 +1,31 @@
+"""What functions read of the environment; each result says by a number when it was made."""
+
+import hashlib
+from typing import Any
+
+from syncline import ActionCtx, MutationCtx, QueryCtx, action, mutation, query
+
+
+@query
+async def variable(ctx: QueryCtx, name: str) -> list[Any]:
+    return [ctx.env.get(name), ctx.random.random()]
+
+
+@query
+async def unrelated(ctx: QueryCtx, room: str) -> float:
+    return ctx.random.random()
+
+
+@mutation
+async def matches(ctx: MutationCtx, name: str, digest: str) -> bool:
+    """Uses a secret without telling it."""
+    return _digest(ctx.env[name]) == digest
+
+
+@action
+async def matches_in_action(ctx: ActionCtx, name: str, digest: str) -> bool:
+    return _digest(ctx.env[name]) == digest
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
