@@ -49,11 +49,13 @@ PATTERNS = {
     | {("s3:GetObject", f"{BUCKET}/search/*")}
     | {("s3:DeleteObject", f"{BUCKET}/{prefix}/*") for prefix in CLIENTS_FILES},
     "action": {("s3:GetObject", f"{BUCKET}/bundles/*")},
+    "scheduler": {("s3:GetObject", f"{BUCKET}/{prefix}/*") for prefix in ("bundles", "search")},
     "sweeper": set(),
     "ticker": {_connections("POST")},
     "push": {(f"s3:{operation}Object", f"{BUCKET}/bundles/*") for operation in ("Get", "Put")},
 }
-IN_NETWORK = {"session", "follower", "http"}
+REACH_THE_LOG = {"follower", "http", "push", "scheduler", "session"}
+IN_NETWORK = {"session", "follower", "http", "scheduler"}
 
 
 def _roles(assembly: Assembly) -> list[Resource]:
@@ -128,7 +130,7 @@ def test_a_missing_object_is_missing_and_not_forbidden(assembly: Assembly):
                 listed.update(json.loads(statement.conditions)["StringLike"]["s3:prefix"])
         assert listed == read, name
         listers |= {name} if listed else set()
-    assert listers == {"session", "follower", "http", "action", "push"}
+    assert listers == {"session", "follower", "http", "action", "scheduler", "push"}
 
 
 def test_network_interfaces_are_made_in_the_deployment_s_region_only(other: Assembly):
@@ -149,7 +151,8 @@ def _with(assembly: Assembly, action: str, resource: str) -> set[str]:
 def test_no_function_that_runs_code_for_clients_writes_documents(assembly: Assembly):
     writers = set().union(*(_with(assembly, action, DOCUMENTS) for action in WRITES))
     assert writers == {"follower", "push"}
-    assert _with(assembly, "dynamodb:Query", DOCUMENTS) == {"follower", "http", "push", "session"}
+    # The sweeper looks for what is due.
+    assert _with(assembly, "dynamodb:Query", DOCUMENTS) == {*REACH_THE_LOG, "sweeper"}
 
 
 def test_only_the_session_writes_sessions_and_interest(assembly: Assembly):
@@ -202,7 +205,7 @@ def test_the_log_is_reached_by_those_who_read_or_write_it(default: Assembly, oth
         for action, resource in default.allowed(name)
         if action == "rds-data:ExecuteStatement"
     ]
-    assert {name for name, _ in cluster} == {"follower", "http", "push", "session"}
+    assert {name for name, _ in cluster} == REACH_THE_LOG
     (arn,) = {resource for _, resource in cluster}
     assert "<Data/Database/Cluster>" in arn
     direct = [
@@ -233,8 +236,8 @@ def test_actions_reach_data_by_asking_one_function_only(assembly: Assembly):
     (function,) = [each for name, each in assembly.functions() if name == "action"]
     name = function.properties["FunctionName"]
     assert name.endswith("-action")
-    assert set(invoked) == {"session", "http", "action"}
-    assert invoked["session"] == invoked["http"]
+    assert set(invoked) == {"session", "http", "scheduler", "action"}
+    assert invoked["session"] == invoked["http"] == invoked["scheduler"]
     assert invoked["session"].endswith(f":function:{name}")
     assert invoked["action"].startswith("<Compute/Http/")
     services = {action.partition(":")[0] for action, _ in assembly.allowed("action") - TRACING}

@@ -4,14 +4,19 @@ import pytest
 
 from infra_tests.assembly import Assembly, Resource
 
-CONSUMERS = {"Session": "session", "Follower": "follower", "Tick": "ticker"}
+CONSUMERS = {
+    "Session": "session",
+    "Follower": "follower",
+    "Tick": "ticker",
+    "Scheduler": "scheduler",
+}
 
 
 def _queue(assembly: Assembly, name: str) -> Resource:
     return assembly.resources[f"Compute/Queues/{name}"]
 
 
-def test_there_are_three_queues_each_with_its_dead_letters(assembly: Assembly):
+def test_there_are_these_queues_each_with_its_dead_letters(assembly: Assembly):
     places = {queue.place for queue in assembly.of_kind("AWS::SQS::Queue")}
     assert places == {
         f"Compute/Queues/{name}{suffix}" for name in CONSUMERS for suffix in ("", "DeadLetters")
@@ -55,7 +60,8 @@ def test_lanes_and_hints_are_ordered_by_group_and_ticks_can_be_delayed(assembly:
         assert properties["FifoThroughputLimit"] == "perMessageGroupId"
         # The sender chooses ids: equal texts of a client are two messages.
         assert "ContentBasedDeduplication" not in properties
-    assert "FifoQueue" not in _queue(assembly, "Tick").properties
+    for name in ("Tick", "Scheduler"):
+        assert "FifoQueue" not in _queue(assembly, name).properties
 
 
 def test_the_largest_message_of_a_client_fits_a_lane(assembly: Assembly):

@@ -154,7 +154,7 @@ def test_by_default_no_function_is_in_a_network_and_none_costs_when_idle(default
 
 def test_with_direct_connections_those_that_use_the_log_are_in_its_network(other: Assembly):
     inside = {name for name, f in other.functions() if "VpcConfig" in f.properties}
-    assert inside == {"session", "follower", "http"}
+    assert inside == {"session", "follower", "http", "scheduler"}
     assert len(other.of_kind("AWS::EC2::NatGateway")) == 1
     endpoints = {e.properties["VpcEndpointType"] for e in other.of_kind("AWS::EC2::VPCEndpoint")}
     assert endpoints == {"Gateway"}
@@ -180,7 +180,10 @@ def test_functions_that_clients_wait_for_start_from_snapshots_if_chosen(
     assert aliases.keys() == {f"Compute/{name.title()}/Live" for name in snapped}
     for mapping in other.of_kind("AWS::Lambda::EventSourceMapping"):
         target = other.of(mapping, "FunctionName")
-        assert target.endswith(":live") or "<Compute/Ticker/Function>" in target
+        assert target.endswith(":live") or target in {
+            "<Compute/Ticker/Function>",
+            "<Compute/Scheduler/Function>",
+        }
     http = other.of(other.resources["Api/HttpFunction"], "IntegrationUri")
     assert http == "<Compute/Http/Live>"
 
@@ -199,7 +202,9 @@ def test_alarms_watch_dead_letters_lag_errors_and_throttles(assembly: Assembly):
         a.place.removeprefix("Observability/") for a in assembly.of_kind("AWS::CloudWatch::Alarm")
     }
     names = {name.title() for name in FUNCTIONS}
-    assert {f"{queue}DeadLetters" for queue in ("Session", "Follower", "Tick")} <= alarms
+    assert {
+        f"{queue}DeadLetters" for queue in ("Session", "Follower", "Tick", "Scheduler")
+    } <= alarms
     assert {f"{name}{what}" for name in names for what in ("Errors", "Throttles")} <= alarms
     assert {"FollowerLag", "FollowerWaiting", "LaneWaiting"} <= alarms
     assert {

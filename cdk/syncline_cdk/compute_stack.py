@@ -117,6 +117,7 @@ class ComputeStack(Stack):
             "session": self.queues.session,
             "follower": self.queues.follower,
             "tick": self.queues.tick,
+            "scheduler": self.queues.scheduler,
         }
         for name, shape in QUEUE_SHAPES.items():
             lambda_.EventSourceMapping(
@@ -231,6 +232,7 @@ def _environment(
         session_queue_url=queues.session.queue_url,
         follower_queue_url=queues.follower.queue_url,
         tick_queue_url=queues.tick.queue_url,
+        scheduler_queue_url=queues.scheduler.queue_url,
         bucket=data.bucket.bucket_name,
         gateway_endpoint=address.gateway_endpoint,
         admin_secret_arn=data.admin_secret.secret_arn,

@@ -125,7 +125,7 @@ def _functions(compute: ComputeStack) -> list[Graph]:
 
 def _queues(compute: ComputeStack) -> list[Graph]:
     queues = compute.queues
-    live = (queues.session, queues.follower, queues.tick)
+    live = (queues.session, queues.follower, queues.tick, queues.scheduler)
     return [
         (
             "Age of the oldest message, seconds",

@@ -28,6 +28,7 @@ OBJECTS: Final = {
         *(PRIVATE_FILE_PREFIX, PUBLIC_FILE_PREFIX),
     ),
     "action": (BUNDLE_PREFIX,),
+    "scheduler": (BUNDLE_PREFIX, SEGMENT_PREFIX),
     "push": (BUNDLE_PREFIX,),
 }
 """Below which prefixes of the bucket a function may touch any object."""

@@ -47,7 +47,9 @@ FUNCTIONS: Final = MappingProxyType({
     ),
     # Lambda's 15 minutes. It reaches no data; what it asks for it gets from "http".
     "action": FunctionShape("runs actions, which have the network and no data", 1769, 900),
-    "sweeper": FunctionShape("sends ticks and looks at the marker, every minute", 256, 30),
+    # As long as a few hundred mutations take; what is left then is the next notice's.
+    "scheduler": FunctionShape("runs scheduled functions and crons", 1769, 60, uses_log=True),
+    "sweeper": FunctionShape("sends ticks, looks at the marker and ahead, every minute", 256, 30),
     "ticker": FunctionShape("sends a tick to every connection that needs one", 512, 50),
     # A little below Lambda's 15 minutes: time to tell CloudFormation of a failure.
     # It reaches the log as its owner, through the Data API, whatever the settings say.

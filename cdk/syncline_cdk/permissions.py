@@ -165,7 +165,7 @@ def _applier(around: Surroundings) -> list[iam.PolicyStatement]:
             *(*_READ_ITEMS, "DeleteItem", "PutItem", "UpdateItem"),
         ),
         _table("Interest", tables.interest.table_arn, "Query", "Scan"),
-        _send("Lanes", around.queues.session.queue_arn),
+        _send("Queues", around.queues.session.queue_arn, around.queues.scheduler.queue_arn),
     ]
 
 
@@ -235,13 +235,27 @@ def _action(around: Surroundings) -> list[iam.PolicyStatement]:
     ]
 
 
+def _scheduler(around: Surroundings) -> list[iam.PolicyStatement]:
+    queue = around.queues.scheduler.queue_arn
+    return [
+        *_executor(around),
+        _consume(queue),
+        _send("More", queue),
+        _start_actions(around),
+    ]
+
+
 def _sweeper(around: Surroundings) -> list[iam.PolicyStatement]:
     tables, queues = around.data.tables, around.queues
     return [
         _table("Marker", tables.control.table_arn, "GetItem"),
         # Whether anybody is there.
         _table("Sessions", tables.sessions.table_arn, "Scan"),
-        _send("TicksAndFollower", queues.follower.queue_arn, queues.tick.queue_arn),
+        # What is due.
+        _table("Documents", tables.documents.table_arn, "Query"),
+        _send(
+            "Queues", queues.follower.queue_arn, queues.scheduler.queue_arn, queues.tick.queue_arn
+        ),
     ]
 
 
@@ -274,6 +288,7 @@ _STATEMENTS: Final[Mapping[str, Callable[[Surroundings], list[iam.PolicyStatemen
         "follower": _follower,
         "http": _http,
         "action": _action,
+        "scheduler": _scheduler,
         "sweeper": _sweeper,
         "ticker": _ticker,
         "push": _push,

@@ -1,4 +1,4 @@
-"""One lane per connection, the follower's hints, ticks; each with its dead-letter queue."""
+"""Lanes of connections, the follower's hints, ticks, what is due; each with its dead letters."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -33,6 +33,10 @@ QUEUE_SHAPES: Final = {
     # The third time closes the connection (protocols.md rule 19), the fourth is never needed.
     "session": QueueShape("session", receives_max=4, retention=Duration.hours(4)),
     "follower": QueueShape("follower", receives_max=5, retention=Duration.days(1)),
+    # A lost notice is found by the minute's look ahead.
+    "scheduler": QueueShape(
+        "scheduler", receives_max=3, retention=Duration.hours(1), is_fifo=False
+    ),
     "tick": QueueShape("ticker", receives_max=3, retention=Duration.minutes(15), is_fifo=False),
 }
 """Every queue by its name."""
@@ -52,6 +56,7 @@ class Queues(Construct):
         self.session = queues["session"]
         self.follower = queues["follower"]
         self.tick = queues["tick"]
+        self.scheduler = queues["scheduler"]
 
     def _queue(
         self, name: str, shape: QueueShape, settings: DeploymentSettings, key: kms.IKey

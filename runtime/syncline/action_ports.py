@@ -110,8 +110,8 @@ class UseFiles(msgspec.Struct, frozen=True, gc=False, tag="files"):
 class UseScheduler(msgspec.Struct, frozen=True, gc=False, tag="scheduler"):
     """Something of `ctx.scheduler`; the reply is its result."""
 
-    operation: Literal["schedule", "cancel"]
-    """A function of `_system/scheduler`."""
+    operation: Literal["schedule", "cancel", "end"]
+    """A function of `_system/scheduler`; "end" is asked by whoever runs a scheduled action."""
     arguments: bytes
     """JSON of an object."""
 

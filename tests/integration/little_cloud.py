@@ -18,7 +18,7 @@ import boto3
 import pytest
 
 from syncline.aws import process as process_module
-from syncline.aws.handlers import connection, follower, session, sweeper, ticker
+from syncline.aws.handlers import connection, follower, scheduler, session, sweeper, ticker
 from syncline.aws.process import Process
 from syncline.aws.settings import DataApiDatabase, Settings
 from syncline.drivers.admin_key import admin_key
@@ -177,9 +177,18 @@ class LittleCloud:
         while True:
             count = self._deliver(self.settings.session_queue_url, session.handler)
             count += self._deliver(self.settings.follower_queue_url, follower.handler)
+            count += self.deliver_notices()
             if not count:
                 return delivered
             delivered += count
+
+    def deliver_follower(self) -> None:
+        """Hand out one batch of hints."""
+        self._deliver(self.settings.follower_queue_url, follower.handler)
+
+    def deliver_notices(self) -> int:
+        """Hand out one batch of notices that something is due; returns how many."""
+        return self._deliver(self.settings.scheduler_queue_url, scheduler.handler)
 
     def tick(self) -> None:
         """One pass of the ticker."""
@@ -285,6 +294,7 @@ def little_cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[LittleCloud]:
             session_queue_url=_queue(sqs, "session.fifo"),
             follower_queue_url=_queue(sqs, "follower.fifo"),
             tick_queue_url=_queue(sqs, "tick"),
+            scheduler_queue_url=_queue(sqs, "scheduler"),
             bucket="little-bucket",
             gateway_endpoint="https://gateway.example/live",
             admin_secret_arn=secret["ARN"],

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+import orjson
 import pytest
 from moto import mock_aws
 
@@ -15,7 +16,7 @@ from syncline.aws.cost import MEASURED
 from syncline.local_cloud.moto_queues import make_queues_faithful
 from tests.integration.kill_points import KillSwitch, watching
 from tests.integration.little_cloud import LittleCloud, little_cloud
-from tests.integration.test_kill_points import Client
+from tests.integration.test_kill_points import CHANNEL, Client
 
 METERS: Final[Mapping[str, str]] = {
     "dynamodb GetItem": "table reads",
@@ -57,6 +58,24 @@ class Counted:
         self._bodies += 1
         self.clients[0].send(str(self._bodies))
         self.settle()
+        return Counter(METERS[call] for call in self._switch.calls)
+
+    def scheduled(self) -> Counter[str]:
+        """What the run of a scheduled mutation costs from its notice until all is quiet."""
+        later = {"channel": CHANNEL, "body": "later"}
+        call = self.cloud.process.engine
+
+        async def plan() -> None:
+            engine = await call()
+            answer = await engine.mutation("messages:send_later", orjson.dumps(later))
+            assert answer.value is not None, answer.error_message
+
+        self.cloud.process.run(plan())
+        self.cloud.deliver_follower()
+        self.cloud.deliver_sessions()
+        self._switch.watch()
+        self.settle()
+        assert self.clients[0].shown[-1] == "later"
         return Counter(METERS[call] for call in self._switch.calls)
 
     def join(self) -> None:
@@ -101,6 +120,15 @@ def test_a_warm_update_asks_for_what_the_table_says(counted: Counted):
         name: MEASURED["warm update"][name] for name in COUNTED
     }
     assert more["posts"] == 1
+
+
+def test_a_scheduled_mutation_asks_for_what_the_table_says(counted: Counted):
+    counted.scheduled()
+    found = counted.scheduled()
+    print("scheduled mutation", dict(found))
+    assert {name: found[name] for name in COUNTED} == {
+        name: MEASURED["scheduled mutation"][name] for name in COUNTED
+    }
 
 
 def test_a_cold_mutation_asks_for_what_the_table_says(counted: Counted):

@@ -5,7 +5,10 @@ An entry whose permission is used, or is gone, fails the test as an unused permi
 
 from syncline.local_cloud.policy import Acknowledgement
 
-_FUNCTIONS = ("connection", "session", "follower", "http", "action", "sweeper", "ticker", "push")
+_FUNCTIONS = (
+    *("connection", "session", "follower", "http", "action"),
+    *("scheduler", "sweeper", "ticker", "push"),
+)
 
 _AGENT = "Lambda's own agent sends logs and traces; on one machine functions print them"
 _POLLER = "Lambda's poller looks at the queue's settings; the local one reads the template"
@@ -23,6 +26,7 @@ _UNFINISHED = "an export that did not get to its end is taken away (tests/contra
 _TAKEN_BACK = "a migration that fails is taken back (tests/contract/test_log.py)"
 _MISSING = "who may list is told that an object is missing, and others are told 403"
 _SEGMENTS = "a process that searches loads them; nothing is searched in this run"
+_MORE = "what one invocation can't end goes on in the next (tests/unit/drivers/test_scheduler.py)"
 _COLD = "a process that starts reads what serves; the one of this run pushed it itself"
 
 ACKNOWLEDGED = (
@@ -38,19 +42,19 @@ ACKNOWLEDGED = (
     ),
     *(
         Acknowledgement(function, "Messages", "sqs:GetQueueAttributes", _POLLER)
-        for function in ("follower", "session", "ticker")
+        for function in ("follower", "scheduler", "session", "ticker")
     ),
     *(
         Acknowledgement(function, "Marker", "dynamodb:UpdateItem", _IDLE)
-        for function in ("http", "session")
+        for function in ("http", "scheduler", "session")
     ),
     *(
         Acknowledgement(function, "Log", "rds-data:BatchExecuteStatement", _BIG)
-        for function in ("follower", "http", "push", "session")
+        for function in ("follower", "http", "push", "scheduler", "session")
     ),
     *(
         Acknowledgement(function, "Documents", "dynamodb:GetItem", _PARTS)
-        for function in ("follower", "http", "push", "session")
+        for function in ("follower", "http", "push", "scheduler", "session")
     ),
     *(
         Acknowledgement(function, "Documents", "dynamodb:UpdateItem", _PARTS)
@@ -63,13 +67,14 @@ ACKNOWLEDGED = (
     Acknowledgement("http", "Files", "s3:DeleteObject", _UNFINISHED, "*/exports/*"),
     *(
         Acknowledgement(function, "MissingObjects", "s3:ListBucket", _MISSING)
-        for function in ("action", "follower", "http", "push", "session")
+        for function in ("action", "follower", "http", "push", "scheduler", "session")
     ),
     *(
         Acknowledgement(function, "Segments", "s3:GetObject", _SEGMENTS)
-        for function in ("http", "session")
+        for function in ("http", "scheduler", "session")
     ),
-    Acknowledgement("push", "Bundles", "s3:GetObject", _COLD),
+    Acknowledgement("push", "Bundles", "s3:GetObject", _COLD, by_chance=True),
+    Acknowledgement("scheduler", "More", "sqs:SendMessage", _MORE, by_chance=True),
     Acknowledgement("push", "Log", "rds-data:RollbackTransaction", _TAKEN_BACK),
     Acknowledgement("session", "Lane", "sqs:SendMessage", _RESTLESS, by_chance=True),
     Acknowledgement("session", "Messages", "sqs:ChangeMessageVisibility", _UNHANDLED),

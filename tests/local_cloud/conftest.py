@@ -17,6 +17,13 @@ from tests.clients.server import PROJECT
 from tests.integration.test_http_actions import FUNCTIONS as SITE_FUNCTIONS
 from tests.local_cloud.cloud_server import CloudServer
 
+CRONS = """
+from syncline import Crons
+
+crons = Crons()
+crons.interval("hourly", "jobs:ran", hours=1, args={"room": "crons", "text": "every hour"})
+"""
+
 __all__ = ["node", "pypi", "room"]
 
 
@@ -42,13 +49,14 @@ def _pins(distribution: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudServer]:
-    """The test functions and the routes of HTTP actions, deployed with a distribution they need."""
+    """The test functions, the routes of HTTP actions and a cron, with a distribution they need."""
     folder: Path = tmp_path_factory.mktemp("cloud")
     functions = folder / "all"
     for part in (FUNCTIONS, SITE_FUNCTIONS):
         shutil.copytree(part, functions, dirs_exist_ok=True)
     lock = "".join(f"{name}=={pin}\n" for name, pin in _pins("fastapi").items())
     (functions / "requirements.txt").write_text(lock)
+    (functions / "crons.py").write_text(CRONS)
     with CloudServer(functions, folder / "project") as running:
         yield running
 

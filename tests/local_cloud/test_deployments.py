@@ -33,6 +33,12 @@ CONNECT = {
     "lastCloseReason": "InitialConnect",
     "clientTs": 0,
 }
+CRONS = """
+from syncline import Crons
+
+crons = Crons()
+crons.interval("hourly", "jobs:ran", hours=1, args={"room": "crons", "text": "every hour"})
+"""
 EARLY = {"type": "ModifyQuerySet", "baseVersion": 1, "newVersion": 2, "modifications": []}
 
 
@@ -94,6 +100,12 @@ def test_actions_run_apart_and_ask_for_data(cloud: CloudThread):
     assert cloud.cloud.invocations["action"] >= 5
 
 
+def test_scheduled_functions_run_in_a_function_of_their_own(cloud: CloudThread):
+    with _npm(cloud, "story", "scheduled", "jobs") as client:
+        client.finish()
+    assert cloud.cloud.invocations["scheduler"] >= 3
+
+
 def test_a_push_over_http_changes_what_is_served(cloud: CloudThread):
     _edit(cloud, "versions.py", '"first"', '"second"')
     cloud.command("push")
@@ -119,6 +131,7 @@ def test_a_deploy_whose_schema_does_not_fit_leaves_the_old_version_serving(cloud
 def test_a_deploy_that_fits_is_served_to_clients_that_are_there(cloud: CloudThread):
     _edit(cloud, "schema.py", '"text": v.number()}).index', '"text": v.string()}).index')
     _edit(cloud, "versions.py", '"third"', '"second"')
+    (cloud.functions / "crons.py").write_text(CRONS)
     with _npm(cloud, "shows_versions", "versions") as client:
         client.event("first")
         cloud.run(cloud.cloud.deploy())
@@ -126,6 +139,7 @@ def test_a_deploy_that_fits_is_served_to_clients_that_are_there(cloud: CloudThre
         _edit(cloud, "versions.py", '"second"', '"third"')
         cloud.command("push")
         assert client.only("seen")["connections"] == 1
+    (cloud.functions / "crons.py").unlink()
 
 
 def test_a_former_bundle_is_pushed_to_roll_back(cloud: CloudThread):
@@ -161,6 +175,7 @@ def test_sweeps_and_ticks_find_what_they_need(cloud: CloudThread):
     ):
         for message in (CONNECT, EARLY):
             early.send(json.dumps(message))
+        _run(cloud, "jobs:plan", room="swept", text="in a minute", seconds=60)
         cloud.run(cloud.cloud.invoke("sweeper", {}))
         client.finish()
         with pytest.raises(ConnectionClosed):

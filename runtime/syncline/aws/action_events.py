@@ -26,6 +26,15 @@ class StartAction(msgspec.Struct, frozen=True):
     call: ActionCall
     connection: str | None = None
     request_id: int = 0
+    scheduled: "ScheduledAttempt | None" = None
+    """Whose end is to be recorded."""
+
+
+class ScheduledAttempt(msgspec.Struct, frozen=True):
+    """The claim of a scheduled function that allowed this one start (protocols.md rule 22)."""
+
+    job: str
+    attempt: str
 
 
 class EndedAction(msgspec.Struct, frozen=True):

@@ -35,6 +35,7 @@ Event: TypeAlias = Literal[
     "ping",
     "pass",
     "http call",
+    "scheduled mutation",
     "busy minute",
     "minute",
     "month",
@@ -49,6 +50,7 @@ WHAT_EVENTS_ARE: Final[Mapping[Event, str]] = MappingProxyType({
     "ping": "one message that keeps a silent client",
     "pass": "looking at one session, every 20 seconds",
     "http call": "one function called through the HTTP API",
+    "scheduled mutation": "from its notice to the view, with one update that it causes",
     "busy minute": "a minute in which anybody is connected",
     "minute": "every minute, also of an idle deployment",
     "month": "what is there, used or not",
@@ -60,7 +62,9 @@ COUNTED: Final = "database and tables counted in tests; queues by design"
 
 BASIS: Final[Mapping[Event, str]] = MappingProxyType({
     **dict.fromkeys(WHAT_EVENTS_ARE, ESTIMATED),
-    **dict.fromkeys(("warm mutation", "cold mutation", "warm update"), COUNTED),
+    **dict.fromkeys(
+        ("warm mutation", "cold mutation", "warm update", "scheduled mutation"), COUNTED
+    ),
 })  # fmt: skip
 """How the numbers of each event in MEASURED were found."""
 
@@ -91,12 +95,16 @@ MEASURED: Final[Mapping[Event, Mapping[str, float]]] = MappingProxyType({
         "http requests": 1, "function calls": 1, "edge requests": 1, "database calls": 1,
         "table reads": 3,
     },
+    "scheduled mutation": {
+        "socket messages": 1, "lane requests": 4.2, "tick requests": 3, "function calls": 3,
+        "database calls": 4, "table reads": 75, "table writes": 14,
+    },
     "busy minute": {"tick requests": 7, "function calls": 3},
     "minute": {
-        "function calls": 1, "table reads": 2, "lane requests": 30, "tick requests": 15,
+        "function calls": 1, "table reads": 7, "lane requests": 30, "tick requests": 30,
         "key requests": 2,
     },
-    "month": {"keys": 1, "secrets": 2, "alarms": 30, "metrics": 5, "dashboards": 1},
+    "month": {"keys": 1, "secrets": 2, "alarms": 33, "metrics": 5, "dashboards": 1},
 })  # fmt: skip
 """Requests to AWS per event, by meter; "table" and "session" requests become units by ASSUMED."""
 
@@ -140,6 +148,8 @@ class Workload:
     updates: float = 0
     """Results pushed because others wrote: mutations, times clients whose queries they touch."""
     http_calls: float = 0
+    scheduled: float = 0
+    """Runs of scheduled functions and crons; of actions, what the start and the end cost."""
     storage_gb: float = 0
     """Documents. They are stored in the log and in the view."""
     files_gb: float = 0.1
@@ -160,6 +170,11 @@ class Workload:
     """The setting `database_pause_seconds`."""
     acus: float = 0.5
     """Capacity units of the database while awake, on average; 0.5 is the least."""
+
+    @property
+    def commits(self) -> float:
+        """What is written to the log."""
+        return self.mutations + self.scheduled
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -212,6 +227,7 @@ def events(workload: Workload) -> Mapping[Event, float]:
         "ping": minutes * 60 / workload.ping_seconds,
         "pass": minutes * PASSES_A_MINUTE,
         "http call": workload.http_calls,
+        "scheduled mutation": workload.scheduled,
         # Fewer than one connection on average: somebody is there for that share of the time.
         "busy minute": min(workload.connections, 1) * MINUTES,
         "minute": MINUTES,
@@ -223,7 +239,7 @@ def awake_hours(workload: Workload) -> float:
     """Hours in which the database is awake: all of them from about 3,700 commits a month on."""
     if workload.awake_hours is not None:
         return workload.awake_hours
-    seconds = workload.mutations * (workload.pause_seconds + AWAKE_SECONDS_MORE)
+    seconds = workload.commits * (workload.pause_seconds + AWAKE_SECONDS_MORE)
     return min(HOURS, seconds / 3600)
 
 
@@ -246,7 +262,7 @@ def _sized(workload: Workload, times: Mapping[Event, float]) -> dict[str, float]
     seconds += cold * assumed["seconds of a start"] + times["ping"] * assumed["seconds of a ping"]
     seconds += idle_calls * assumed["seconds of a minute"]
     # An index entry holds an id and a timestamp: one unit, whatever the document's size.
-    written = workload.mutations * (math.ceil(workload.document_kb) + workload.indexes)
+    written = workload.commits * (math.ceil(workload.document_kb) + workload.indexes)
     frames = max(1, math.ceil(workload.update_kb / 32)) - 1
     return {
         "socket messages": requests["socket messages"] + frames * workload.updates,
@@ -258,7 +274,7 @@ def _sized(workload: Workload, times: Mapping[Event, float]) -> dict[str, float]
         "table gb": workload.storage_gb,
         "recovery gb": workload.storage_gb,
         "acu hours": awake_hours(workload) * workload.acus,
-        "database io": workload.mutations * assumed["database I/O of a commit"],
+        "database io": workload.commits * assumed["database I/O of a commit"],
         "database gb": workload.storage_gb,
         "edge gb": (workload.mutations + workload.updates) * workload.update_kb / 10**6,
         "bucket gb": workload.files_gb,

@@ -26,9 +26,10 @@ from syncline.aws.file_bucket import FileBucket
 from syncline.aws.gateway import ApiGateway
 from syncline.aws.lambda_actions import LambdaActions
 from syncline.aws.parameter_store import ParameterStore, path_of
-from syncline.aws.queues import FollowerQueue, SessionQueue, TickQueue
+from syncline.aws.queues import FollowerQueue, SchedulerQueue, SessionQueue, TickQueue
 from syncline.aws.segment_bucket import SegmentBucket
 from syncline.aws.settings import KEY_ALIAS_PREFIX, DataApiDatabase, Settings
+from syncline.drivers.due_functions import DueFunctions
 from syncline.drivers.follower import Follower
 from syncline.drivers.functions_lock import LOCK_FILE
 from syncline.drivers.marked_log import MarkedLog
@@ -136,6 +137,16 @@ class Deployed:
         return TickQueue(clients.sqs(), self.settings.tick_queue_url)
 
     @cached_property
+    def scheduler_queue(self) -> SchedulerQueue:
+        """Notices that something is due."""
+        return SchedulerQueue(clients.sqs(), self.settings.scheduler_queue_url)
+
+    @cached_property
+    def due_functions(self) -> DueFunctions:
+        """What is scheduled for soon, as the view shows it."""
+        return DueFunctions(self.documents, lambda: self.scheduler_queue, self.clock)
+
+    @cached_property
     def code(self) -> Path | None:
         """The folder of this code, if it was built for Lambda (cdk/syncline_cdk/bundling.py)."""
         folder = Path(syncline.__file__).parent.parent
@@ -190,7 +201,10 @@ class Deployed:
             follower=Follower(
                 self.log,
                 self.documents,
-                applied=RemovedFiles(lambda: self.files, self.clock).applied,
+                applied=[
+                    RemovedFiles(lambda: self.files, self.clock).applied,
+                    self.due_functions.applied,
+                ],
             ),
             matcher=Matcher(
                 self.log,

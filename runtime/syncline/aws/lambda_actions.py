@@ -30,6 +30,7 @@ from syncline.aws.action_events import (
     Answering,
     Asking,
     EndedAction,
+    ScheduledAttempt,
     StartAction,
     decode,
     encode,
@@ -80,8 +81,15 @@ class LambdaActions:
             UnavailableError: nobody knows whether it was started.
             CallerError: its arguments are too large to be handed on.
         """
-        call = msgspec.structs.replace(call, seconds_max=STARTED_SECONDS_MAX)
-        payload = encode(StartAction(call, connection, request_id))
+        await self._start(StartAction(call, connection, request_id))
+
+    async def start_scheduled(self, job: str, attempt: str, call: ActionCall) -> None:
+        """Start a scheduled action, which records its end. Raises as `start` does."""
+        await self._start(StartAction(call, scheduled=ScheduledAttempt(job, attempt)))
+
+    async def _start(self, start: StartAction) -> None:
+        call = msgspec.structs.replace(start.call, seconds_max=STARTED_SECONDS_MAX)
+        payload = encode(msgspec.structs.replace(start, call=call))
         if len(payload["payload"]) > EVENT_BYTES_MAX:
             raise CallerError(
                 "ArgumentsTooLarge",

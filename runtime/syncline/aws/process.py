@@ -27,6 +27,7 @@ from syncline.drivers.follower import FollowedDocuments
 from syncline.drivers.http_api import HttpApi
 from syncline.drivers.log_events import LogEvent
 from syncline.drivers.memory_interest import MemoryInterest
+from syncline.drivers.scheduler import NOBODY, Scheduler
 from syncline.drivers.site import Site
 from syncline.drivers.stored_session import StoredSessions
 from syncline.drivers.tokens import Tokens
@@ -68,6 +69,7 @@ class Process:
         self._engine: Engine | None = None
         self._sessions: StoredSessions | None = None
         self._api: HttpApi | None = None
+        self._scheduler: Scheduler | None = None
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run one invocation's work to its end, and what it left to be sent.
@@ -160,6 +162,24 @@ class Process:
                 part_bytes_max=PART_BYTES_MAX,
             )
         return self._api
+
+    async def scheduler(self) -> Scheduler:
+        """What runs scheduled functions on the engine; actions are started, and run elsewhere."""
+        if self._scheduler is None:
+            engine, actions = await self.engine(), self.deployed.actions
+
+            async def start(job: str, attempt: str, path: str, arguments: bytes) -> None:
+                assert actions is not None, "claimed by who has no function that runs actions"
+                call = await engine.action_call(path, arguments, NOBODY)
+                await actions.start_scheduled(job, attempt, call)
+
+            self._scheduler = Scheduler(
+                engine,
+                clock=self.deployed.clock,
+                entropy=self.entropy,
+                start_action=start if actions is not None else None,
+            )
+        return self._scheduler
 
     async def site(self) -> Site:
         """What answers requests to the site."""

@@ -1,4 +1,4 @@
-"""The three SQS queues: sessions, hints for the follower, and passes of ticks.
+"""The SQS queues: sessions, hints for the follower, passes of ticks, and what is due.
 
 The session queue is first-in-first-out with the connection id as group. API Gateway puts the
 client's text in as base64 (SQS bodies hold XML characters only); what we put in is an event of
@@ -278,6 +278,56 @@ class TickQueue:
             for number, ((slot, delay), segment) in enumerate(
                 itertools.product(slots.items(), range(segments))
             )
+        ])  # fmt: skip
+
+
+class DueNotice(msgspec.Struct, frozen=True):
+    """Something that was scheduled is due at `due_ms`, in milliseconds since the epoch."""
+
+    due_ms: float
+
+
+def decode_due_record(record: Mapping[str, object]) -> DueNotice:
+    """The notice in a record of the scheduler's queue.
+
+    Raises:
+        CorruptionError: UnreadableMessage.
+    """
+    known = _converted(record, _PlainRecord)
+    try:
+        return msgspec.json.decode(known.body, type=DueNotice)
+    except msgspec.DecodeError as error:
+        raise _unreadable(known.message_id, str(error)) from error
+
+
+class SchedulerQueue:
+    """Wakes the scheduler at the second when something is due (drivers.due_functions.DueWakeups).
+
+    SQS delays by whole seconds, so a notice comes within the second before its time.
+    """
+
+    def __init__(self, client: "SQSClient", url: str) -> None:
+        self._queue = _Queue(client, url)
+
+    async def wake(self, dues: Collection[float], now_ms: float) -> None:
+        """One notice for what is over, and one for each second to come.
+
+        What is further away than SQS can delay is noticed too early.
+
+        Raises:
+            UnavailableError: the queue can't be reached now; the next minute's look repairs it.
+        """
+        # The last of a second, so that the others are due by then; what is over waits for nobody.
+        seconds = {
+            0 if due <= now_ms else 1 + int((due - now_ms) // 1000): due for due in sorted(dues)
+        }
+        await self._queue.send([
+            {
+                "Id": str(second),
+                "MessageBody": msgspec.json.encode(DueNotice(due)).decode(),
+                "DelaySeconds": min(max(0, second - 1), DELAY_SECONDS_MAX),
+            }
+            for second, due in seconds.items()
         ])  # fmt: skip
 
 

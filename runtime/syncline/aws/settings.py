@@ -9,7 +9,7 @@ handlers read and what they are given can't differ.
 | SYNCLINE_URL | the address at which clients reach it, without a trailing slash |
 | SYNCLINE_REDACT | "1": clients see "Server Error" instead of messages; "0": for development |
 | SYNCLINE_DOCUMENTS_TABLE, _SESSIONS_TABLE, _INTEREST_TABLE, _CONTROL_TABLE | DynamoDB tables |
-| SYNCLINE_SESSION_QUEUE_URL, _FOLLOWER_QUEUE_URL, _TICK_QUEUE_URL | SQS queues |
+| SYNCLINE_SESSION_QUEUE_URL, and for _FOLLOWER_, _TICK_, _SCHEDULER_ | SQS queues |
 | SYNCLINE_BUCKET | the S3 bucket of bundles, files, imports and exports |
 | SYNCLINE_GATEWAY_ENDPOINT | the https address below which `/@connections` lies |
 | SYNCLINE_ADMIN_SECRET_ARN | the secret that admin keys are made from |
@@ -91,6 +91,7 @@ _PLAIN_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({
     "session_queue_url": "SYNCLINE_SESSION_QUEUE_URL",
     "follower_queue_url": "SYNCLINE_FOLLOWER_QUEUE_URL",
     "tick_queue_url": "SYNCLINE_TICK_QUEUE_URL",
+    "scheduler_queue_url": "SYNCLINE_SCHEDULER_QUEUE_URL",
     "bucket": "SYNCLINE_BUCKET",
     "gateway_endpoint": "SYNCLINE_GATEWAY_ENDPOINT",
     "admin_secret_arn": "SYNCLINE_ADMIN_SECRET_ARN",
@@ -139,6 +140,7 @@ class Settings:
     session_queue_url: str
     follower_queue_url: str
     tick_queue_url: str
+    scheduler_queue_url: str
     bucket: str
     gateway_endpoint: str
     admin_secret_arn: str

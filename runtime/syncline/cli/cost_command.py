@@ -27,6 +27,9 @@ FilesGb = Annotated[float, typer.Option(min=0, help="GB of bundles, imports and 
 DocumentKb = Annotated[float, typer.Option(min=0, help="KB of a written document.")]
 Indexes = Annotated[float, typer.Option(min=0, help="Indexes of a written table.")]
 UpdateKb = Annotated[float, typer.Option(min=0, help="KB of a result as it is sent.")]
+Scheduled = Annotated[
+    float, typer.Option(min=0, help="Runs of scheduled functions and crons a month.")
+]
 PingSeconds = Annotated[
     float, typer.Option(min=20, max=40, help="Between pings: 40 for npm's client, 20 for others.")
 ]
@@ -54,6 +57,7 @@ def cost(
     mutations: Mutations = 0,
     updates: Updates = 0,
     http_calls: HttpCalls = 0,
+    scheduled: Scheduled = 0,
     storage_gb: StorageGb = 0,
     files_gb: FilesGb = 0.1,
     document_kb: DocumentKb = 1,
@@ -79,6 +83,7 @@ def cost(
             mutations=mutations,
             updates=updates,
             http_calls=http_calls,
+            scheduled=scheduled,
             storage_gb=storage_gb,
             files_gb=files_gb,
             document_kb=document_kb,

@@ -55,6 +55,11 @@ def client_message(error: FunctionError, request_id: str, *, redact: bool) -> st
     return f"[Request ID: {request_id}] Server Error\n{error.message}"
 
 
+def without_request_id(message: str) -> str:
+    """A message for clients, as it stands where the call's id means nothing to the reader."""
+    return message.partition("Server Error\n")[2] or message
+
+
 def answer_of(outcome: FunctionOutcome, ts: int, request_id: str, *, redact: bool) -> Answer:
     """The answer to a finished run."""
     lines = () if redact else outcome.log_lines

@@ -44,7 +44,7 @@ class Follower:
         log: Log,
         view: View,
         *,
-        applied: Callable[[Sequence[Commit]], Awaitable[None]] | None = None,
+        applied: Sequence[Callable[[Sequence[Commit]], Awaitable[None]]] = (),
     ) -> None:
         """`applied`: told of the commits that the view has now; of some of them more than once."""
         self._log = log
@@ -75,8 +75,8 @@ class Follower:
                 seen[position] = reply
             if reply.commits:
                 await self._view.apply(reply.commits)
-                if self._applied is not None:
-                    await self._applied(reply.commits)
+                for tell in self._applied:
+                    await tell(reply.commits)
                 position = Position(reply.commits[-1].ts, reply.commits[-1].nonce)
             if position.ts >= reply.head.ts:
                 break

@@ -7,16 +7,18 @@ second run finds nothing to do; an action starts after a commit that claims it f
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from types import MappingProxyType
+from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from syncline.drivers.answers import COULD_NOT_COMPLETE, Answer, Caller
+from syncline.drivers.answers import COULD_NOT_COMPLETE, Answer, Caller, without_request_id
 from syncline.drivers.queries import Entry, Queries
 from syncline.drivers.system_calls import SYSTEM, SystemCallError
-from syncline.errors import SynclineError, UnavailableError
+from syncline.errors import CallerError, SynclineError, UnavailableError
 from syncline.limits import (
     SCHEDULED_ACTIONS_MAX,
     SCHEDULED_CLAIM_SECONDS,
@@ -41,6 +43,13 @@ RETRIES_MAX: Final = 10
 """Of a mutation that could not commit, each after all the retries of a call; ours: some minutes."""
 ROWS_AT_ONCE: Final = 100
 """Rows that one step of a sweep touches."""
+
+_AT_ONCE: Final = MappingProxyType({
+    "mutation": SCHEDULED_MUTATIONS_MAX,
+    "action": SCHEDULED_ACTIONS_MAX,
+    "cron": CRONS_AT_ONCE,
+})  # fmt: skip
+"""How many of each kind are looked at together."""
 
 _IN_ROW: Final = b"{}"
 """The arguments that travel with a scheduled mutation, whose row has them."""
@@ -72,6 +81,12 @@ class Functions(Protocol):
         ...
 
 
+ActionStart: TypeAlias = Callable[[str, str, str, bytes], Awaitable[None]]
+"""Starts an action for a job's attempt: the job, the attempt, path and arguments.
+
+UnavailableError: whether it was started is not known. CallerError: it was not."""
+
+
 class Job(msgspec.Struct, frozen=True):
     """A scheduled function that is still to be started, or a cron's next run."""
 
@@ -94,6 +109,12 @@ class Upcoming(msgspec.Struct, frozen=True):
 
     jobs: list[Job]
     sweep: float | None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there may be more of a kind than was looked at."""
+        counts = Counter(job.kind for job in self.jobs)
+        return any(counts[kind] >= at_most for kind, at_most in _AT_ONCE.items())
 
     def due(self) -> float | None:
         """When there is something to do next, in milliseconds since the epoch."""
@@ -122,11 +143,14 @@ class Scheduler:
         clock: Clock,
         entropy: Entropy,
         claim_seconds: float = SCHEDULED_CLAIM_SECONDS,
+        start_action: ActionStart | None = None,
     ) -> None:
+        """`start_action`: of actions that run elsewhere and record their end themselves."""
         self._functions = functions
         self._clock = clock
         self._entropy = entropy
         self._claim_ms = claim_seconds * 1000
+        self._start_action = start_action
         self._running: dict[str, asyncio.Task[None]] = {}
         self._ended: set[tuple[str, float]] = set()
         """Ran to their end here, and may still stand in a result that is older."""
@@ -144,13 +168,34 @@ class Scheduler:
 
     async def run_due(self) -> None:
         """Run everything that is due, and what it schedules for at once, to its end."""
+        while await self._run_once(await self._upcoming()):
+            pass
+
+    async def run_noticed(self, seconds: float) -> float | None:
+        """Run what is due now to its end, but begin nothing after `seconds`.
+
+        Returns when to go on with what is left of it, in milliseconds; None: nothing is. What is
+        scheduled meanwhile has a notice of its own: looking once more than needed reads the log.
+        """
+        until = self._now_ms() + seconds * 1000
         while True:
             upcoming = await self._upcoming()
-            self._start_due(upcoming)
-            if self._running:
-                await asyncio.wait([*self._running.values()])
-            elif not await self._sweep(upcoming):
-                return
+            has_run = await self._run_once(upcoming)
+            left = [
+                self._delayed[job.id].not_before for job in upcoming.jobs if job.id in self._delayed
+            ]
+            if not has_run or not upcoming.is_cut:
+                return min(left, default=None)
+            if self._now_ms() >= until:
+                return self._now_ms()
+
+    async def _run_once(self, upcoming: Upcoming) -> bool:
+        """Run what is due of these to its end; whether there was something to do."""
+        self._start_due(upcoming)
+        has_run = bool(self._running)
+        if has_run:
+            await asyncio.wait([*self._running.values()])
+        return await self._sweep(upcoming) or has_run
 
     async def _upcoming(self) -> Upcoming:
         answer = await self._functions.query(_UPCOMING, _limits(), SYSTEM)
@@ -289,11 +334,15 @@ class Scheduler:
             return True
         error: str | None = None
         try:
-            answer = await self._functions.action(job.name, wire_json.encode(arguments), NOBODY)
+            encoded = wire_json.encode(arguments)
+            if self._start_action is not None:
+                await self._start_action(job.id, attempt, job.name, encoded)
+                return True
+            answer = await self._functions.action(job.name, encoded, NOBODY)
             error = None if answer.value is not None else _message(answer)
-        except UnavailableError as unavailable:
-            # Whether it had begun is not known, so it is not started again.
-            error = unavailable.message
+        except (UnavailableError, CallerError) as failure:
+            # Whether it had begun may not be known, so it is not started again.
+            error = failure.message
         await self._system("end", {"job": job.id, "attempt": attempt, "error": error})
         return True
 
@@ -344,11 +393,7 @@ class _Watch:
 
 
 def _limits() -> bytes:
-    return wire_json.encode({
-        "mutations": SCHEDULED_MUTATIONS_MAX,
-        "actions": SCHEDULED_ACTIONS_MAX,
-        "crons": CRONS_AT_ONCE,
-    })  # fmt: skip
+    return wire_json.encode({f"{kind}s": at_most for kind, at_most in _AT_ONCE.items()})
 
 
 def _value(answer: Answer) -> bytes:
@@ -358,6 +403,4 @@ def _value(answer: Answer) -> bytes:
 
 
 def _message(answer: Answer) -> str:
-    """Without the first line, the request id, which means nothing to whoever reads a state."""
-    message = answer.error_message or COULD_NOT_COMPLETE
-    return message.partition("Server Error\n")[2] or message
+    return without_request_id(answer.error_message or COULD_NOT_COMPLETE)

@@ -16,6 +16,9 @@ from syncline.schema.catalog import CRON_JOBS, SCHEDULED_JOBS
 
 Document = dict[str, Any]
 
+KINDS: Final = ("mutation", "action", "claim", "history")
+"""Of rows of `_scheduled_jobs`."""
+
 _FUNCTIONS: Final = "_scheduled_functions"
 _JOBS: Final = SCHEDULED_JOBS.name
 _HISTORY_MS: Final = SCHEDULED_HISTORY_DAYS * 86_400_000.0

@@ -9,6 +9,12 @@ async def send(ctx: MutationCtx, channel: str, body: str) -> Id:
     return await ctx.db.insert("messages", {"channel": channel, "body": body})
 
 
+@mutation
+async def send_later(ctx: MutationCtx, channel: str, body: str) -> str:
+    """Have a message added as soon as this is committed."""
+    return await ctx.scheduler.run_after(0, send, channel=channel, body=body)
+
+
 @query
 async def list_by_channel(ctx: QueryCtx, channel: str) -> list[str]:
     """Bodies of a channel's messages, oldest first."""

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from typing import Any
 
 import boto3
 import msgspec
@@ -17,9 +18,11 @@ from syncline.aws.queues import (
     LANE_NS,
     SINGLE_BODY_BYTES_MAX,
     FollowerQueue,
+    SchedulerQueue,
     SessionQueue,
     TickPass,
     TickQueue,
+    decode_due_record,
     decode_hint_record,
     decode_session_record,
     decode_tick_record,
@@ -358,3 +361,29 @@ def test_a_missing_queue_is_a_mistake_and_an_unreachable_one_passes(sqs):
     client.meta.events.register("before-call.sqs", unreachable)
     with pytest.raises(UnavailableError):
         asyncio.run(SessionQueue(client, "https://queue.example/s").wake("c"))
+
+
+def test_what_is_due_is_noticed_once_for_each_second_just_before_it(sqs):
+    url = sqs.create_queue(QueueName="scheduler")["QueueUrl"]
+    sent: list[dict[str, Any]] = []
+
+    class Client:
+        def send_message_batch(self, *, QueueUrl: str, Entries: Any) -> dict[str, Any]:  # noqa: N803 - as the SDK's
+            assert QueueUrl == url
+            sent.extend(Entries)
+            return {}
+
+    now = 1_000_000.0
+    dues = [now - 5000, now, now + 999, now + 1000, now + 1700, now + 30_500, now + 2_000_000]
+    asyncio.run(SchedulerQueue(Client(), url).wake(dues, now))
+    assert {(each["DelaySeconds"], json.loads(each["MessageBody"])["due_ms"]) for each in sent} == {
+        (0, now),
+        (0, now + 999),
+        (1, now + 1700),
+        (30, now + 30_500),
+        (900, now + 2_000_000),
+    }
+    record = {"messageId": "1", "body": sent[0]["MessageBody"]}
+    assert decode_due_record(record).due_ms == now
+    with pytest.raises(CorruptionError):
+        decode_due_record({"messageId": "1", "body": "{}"})

@@ -23,6 +23,7 @@ def settings_on(database: DataApiDatabase | DirectDatabase) -> Settings:
         session_queue_url="https://queue.example/session.fifo",
         follower_queue_url="https://queue.example/follower.fifo",
         tick_queue_url="https://queue.example/tick",
+        scheduler_queue_url="https://queue.example/scheduler",
         bucket="bucket",
         gateway_endpoint="https://gateway.example/live",
         admin_secret_arn="arn:admin",

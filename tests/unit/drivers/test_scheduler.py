@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 
 from syncline.errors import CallFailedError
-from syncline.limits import SCHEDULED_ARGUMENTS_BYTES_MAX, SCHEDULED_PER_CALL_MAX
+from syncline.limits import (
+    SCHEDULED_ARGUMENTS_BYTES_MAX,
+    SCHEDULED_MUTATIONS_MAX,
+    SCHEDULED_PER_CALL_MAX,
+)
 from syncline.testing import Deployment
 
 JOBS = """
@@ -304,5 +308,18 @@ def test_rules_that_ask_for_a_user_do_not_hold_for_what_nobody_has_called(tmp_pa
         await app.as_anonymous().mutation("ruled:later")
         await app.advance(seconds=2)
         assert await app.query("ruled:count") == 2
+
+    play(tmp_path, scenario)
+
+
+def test_what_one_look_does_not_hold_is_left_for_the_next(tmp_path: Path):
+    async def scenario(app: Deployment) -> None:
+        await app.mutation("jobs:plan_many", count=SCHEDULED_MUTATIONS_MAX + 3)
+        left = await app.scheduler.run_noticed(0)
+        assert left is not None
+        assert len(await app.query("jobs:notes")) == SCHEDULED_MUTATIONS_MAX  # type: ignore[arg-type] # a list
+        assert await app.scheduler.run_noticed(60) is None
+        assert len(await app.query("jobs:notes")) == SCHEDULED_MUTATIONS_MAX + 3  # type: ignore[arg-type] # a list
+        assert await app.scheduler.run_noticed(60) is None
 
     play(tmp_path, scenario)

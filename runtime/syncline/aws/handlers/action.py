@@ -14,16 +14,16 @@ import msgspec
 from aws_lambda_powertools import Logger, Tracer
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from syncline.action_ports import ActionOutcome
+from syncline.action_ports import ActionOutcome, UseScheduler
 from syncline.aws import clients
-from syncline.aws.action_events import EndedAction, StartAction, decode, encode
+from syncline.aws.action_events import EndedAction, ScheduledAttempt, StartAction, decode, encode
 from syncline.aws.bundles import S3Bundles
 from syncline.aws.deployed import SCRATCH
 from syncline.aws.lambda_actions import FunctionOfData
 from syncline.aws.queues import SINGLE_BODY_BYTES_MAX, SessionQueue
 from syncline.aws.settings import Settings
 from syncline.drivers.action_tasks import ActionTasks, own_tasks
-from syncline.drivers.answers import client_message
+from syncline.drivers.answers import client_message, without_request_id
 from syncline.errors import SynclineError, UnavailableError
 from syncline.machine import SystemClock, SystemEntropy
 from syncline.ports import FunctionError
@@ -84,6 +84,8 @@ class ActionEnvironment:
         self._report(start, outcome, time.monotonic() - began)
         if start.connection is not None:
             await self._answer(start, outcome, backend.written)
+        if start.scheduled is not None:
+            await self._record_end(start, start.scheduled, outcome, backend)
         first = backend.pieces[0] if backend.pieces else None
         return EndedAction(
             outcome,
@@ -110,6 +112,21 @@ class ActionEnvironment:
             )
             event = ActionEnded(start.request_id, CallResult(written, None, text))
         await self.queue.put(start.connection, event)
+
+    async def _record_end(
+        self,
+        start: StartAction,
+        scheduled: ScheduledAttempt,
+        outcome: ActionOutcome,
+        backend: FunctionOfData,
+    ) -> None:
+        """If it can't be recorded, the claim runs out and says that nobody knows."""
+        error: str | None = None
+        if outcome.error is not None:
+            text = client_message(outcome.error, start.call.request_id, redact=self.settings.redact)
+            error = without_request_id(text)
+        end = {"job": scheduled.job, "attempt": scheduled.attempt, "error": error}
+        await backend.ask(UseScheduler("end", msgspec.json.encode(end)))
 
     def _report(self, start: StartAction, outcome: ActionOutcome, seconds: float) -> None:
         call = start.call

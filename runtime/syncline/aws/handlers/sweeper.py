@@ -1,6 +1,6 @@
-"""Every minute: passes over the sessions, and a sweep if the marker says that something is left.
+"""Every minute: passes over the sessions, what is due next, a sweep if the marker asks for one.
 
-An idle deployment costs two small reads of DynamoDB here, and its database sleeps.
+An idle deployment costs seven small reads of DynamoDB here, and its database sleeps.
 """
 
 import time
@@ -31,6 +31,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
 async def _sweep(deployed: Deployed) -> None:
     if await deployed.control.dirty() is not None:
         await deployed.follower_queue.sweep(time.time_ns())
+    await deployed.due_functions.look_ahead()
     if not await deployed.sessions.is_empty():
         slot = int(time.time()) // SLOT_SECONDS
         await deployed.tick_queue.fan_out(
