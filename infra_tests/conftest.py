@@ -22,6 +22,10 @@ OTHER_CHOICES = DeploymentSettings(
     python="3.13",
     architecture="arm64",
     redact=False,
+    environment={"GREETING": "Hello"},
+    environment_secrets={
+        "PAYMENT_KEY": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:payment-Ab12Cd"
+    },
     protect_data=False,
     database_access="direct",
     commit_routine="procedure",

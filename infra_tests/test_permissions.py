@@ -28,9 +28,16 @@ def _connections(method: str) -> tuple[str, str]:
     return ("execute-api:ManageConnections", f"<Address/SocketApi>/live/{method}/@connections/*")
 
 
+VARIABLES = "parameter/syncline/"
+
+
 # X-Ray, and the network interfaces of functions in a network, know no resources; objects below a
 # prefix and connections are made while the deployment runs.
 CLIENTS_FILES = ("imports", "exports", "private", "api/storage")
+READING_VARIABLES = {("ssm:GetParameters", "environment/*")}
+SETTING_VARIABLES = READING_VARIABLES | {
+    (f"ssm:{operation}", "environment/*") for operation in ("DeleteParameters", "PutParameter")
+}
 PATTERNS = {
     "connection": set(),
     "session": {
@@ -38,6 +45,7 @@ PATTERNS = {
         ("s3:GetObject", f"{BUCKET}/search/*"),
         _connections("DELETE"),
         _connections("POST"),
+        *READING_VARIABLES,
     },
     "follower": {(f"s3:{operation}Object", f"{BUCKET}/search/*") for operation in ("Get", "Put")}
     | {("s3:DeleteObject", f"{BUCKET}/{prefix}/*") for prefix in ("private", "api/storage")},
@@ -47,12 +55,15 @@ PATTERNS = {
         for prefix in ("bundles", *CLIENTS_FILES)
     }
     | {("s3:GetObject", f"{BUCKET}/search/*")}
-    | {("s3:DeleteObject", f"{BUCKET}/{prefix}/*") for prefix in CLIENTS_FILES},
+    | {("s3:DeleteObject", f"{BUCKET}/{prefix}/*") for prefix in CLIENTS_FILES}
+    | SETTING_VARIABLES,
     "action": {("s3:GetObject", f"{BUCKET}/bundles/*")},
-    "scheduler": {("s3:GetObject", f"{BUCKET}/{prefix}/*") for prefix in ("bundles", "search")},
+    "scheduler": {("s3:GetObject", f"{BUCKET}/{prefix}/*") for prefix in ("bundles", "search")}
+    | READING_VARIABLES,
     "sweeper": set(),
     "ticker": {_connections("POST")},
-    "push": {(f"s3:{operation}Object", f"{BUCKET}/bundles/*") for operation in ("Get", "Put")},
+    "push": {(f"s3:{operation}Object", f"{BUCKET}/bundles/*") for operation in ("Get", "Put")}
+    | SETTING_VARIABLES,
 }
 REACH_THE_LOG = {"follower", "http", "push", "scheduler", "session"}
 IN_NETWORK = {"session", "follower", "http", "scheduler"}
@@ -98,16 +109,22 @@ def test_no_policy_of_any_kind_has_a_wildcard_action_that_it_allows(assembly: As
     assert not [s for s in allowed if any("*" in action for action in s.actions)]
 
 
+def _within(resource: str) -> str:
+    """A resource without the account and the deployment that it lies in."""
+    if "execute-api" in resource:
+        return resource[resource.find("<Address") :]
+    if ":ssm:" in resource:
+        return resource.partition(VARIABLES)[2].partition("/")[2]
+    return resource
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_resources_by_pattern_are_those_that_have_a_reason(
     default: Assembly, other: Assembly, name: str
 ):
     for assembly in (default, other):
         found = {
-            (
-                action,
-                resource[resource.find("<Address") :] if "execute-api" in resource else resource,
-            )
+            (action, _within(resource))
             for action, resource in assembly.allowed(name)
             if "*" in resource
         }
@@ -196,6 +213,43 @@ def test_the_push_looks_at_no_stack_but_its_own(assembly: Assembly):
 def test_the_admin_secret_is_read_by_those_who_check_admin_keys(assembly: Assembly):
     readers = _with(assembly, "secretsmanager:GetSecretValue", "<Data/AdminSecret>")
     assert readers == {"http", "session"}
+
+
+def test_environment_variables_are_read_where_functions_run_and_set_where_admins_are_heard(
+    default: Assembly, other: Assembly
+):
+    setting = {"DeleteParameters", "GetParameters", "GetParametersByPath", "PutParameter"}
+    for assembly, deployment in ((default, "syncline"), (other, "other")):
+        path = f"/syncline/{deployment}/environment"
+        allowed = {
+            name: {
+                (action.removeprefix("ssm:"), resource.partition(":parameter")[2])
+                for action, resource in assembly.allowed(name)
+                if action.startswith("ssm:")
+            }
+            for name in FUNCTIONS
+        }
+        assert all(resource.startswith(path) for each in allowed.values() for _, resource in each)
+        assert {name: {action for action, _ in each} for name, each in allowed.items() if each} == {
+            "session": {"GetParameters"},
+            "scheduler": {"GetParameters"},
+            "http": setting,
+            "push": setting,
+        }
+        assert ("GetParametersByPath", path) in allowed["http"]
+        assert _with(assembly, "kms:Encrypt", KEY) == {"http", "push"}
+
+
+def test_secrets_that_become_variables_are_read_by_the_push_alone(
+    default: Assembly, other: Assembly
+):
+    secret = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:payment-Ab12Cd"
+    assert _with(other, "secretsmanager:GetSecretValue", secret) == {"push"}
+    assert not [
+        resource
+        for action, resource in default.allowed("push")
+        if action.startswith("secretsmanager:") and "Admin" in resource
+    ]
 
 
 def test_the_log_is_reached_by_those_who_read_or_write_it(default: Assembly, other: Assembly):
@@ -287,7 +341,7 @@ def test_a_function_uses_the_key_only_through_the_services_it_calls(assembly: As
         if any(action.startswith("kms:") for action in statement.actions)
     ]
     (conditions,) = through
-    services = {"dynamodb", "s3", "secretsmanager", "sqs"}
+    services = {"dynamodb", "s3", "secretsmanager", "sqs", "ssm"}
     used = {action.partition(":")[0] for action, _ in assembly.allowed(name)} & services
     assert "kms:ViaService" in conditions
     assert {service for service in services if f'"{service}.' in conditions} == used

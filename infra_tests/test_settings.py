@@ -331,6 +331,18 @@ def test_the_other_choices_differ_from_every_default():
         ({"database_capacity_max": 0.5}, "database_capacity_max 0.5"),
         ({"database_pause_seconds": 10}, "database_pause_seconds 10"),
         ({"backup_days": 36}, "backup_days 36"),
+        ({"environment": {"A-B": "x"}}, "'A-B' is no name"),
+        ({"environment": {"A": "x" * 8193}}, "The value of A has 8193 bytes"),
+        ({"environment_secrets": {"A": "payment"}}, "A: 'payment' is no ARN of a secret"),
+        (
+            {
+                "environment": {"A": "x"},
+                "environment_secrets": {
+                    "A": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:payment-Ab12Cd"
+                },
+            },
+            "both have A",
+        ),
         ({"domain_name": "a.example.org"}, "domain_name and certificate_arn"),
         (
             {"domain_name": "a.example.org", "certificate_arn": "arn:aws:acm:eu-west-1:1:c/1"},

@@ -21,6 +21,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct, IConstruct
 
+from syncline.aws.parameter_store import path_of
 from syncline.aws.settings import DATA_FUNCTION_VARIABLE, Settings
 from syncline_cdk.address_stack import AddressStack
 from syncline_cdk.data_stack import DataStack
@@ -58,16 +59,17 @@ class ComputeStack(Stack):
         )
         key = data.encryption.seen_from(self)
         self.queues = Queues(self, "Queues", settings=settings, key=key)
-        source = assets.Asset(
-            self,
-            "Functions",
-            path=str(settings.functions_folder),
-            exclude=["**/__pycache__/**", "**/*.pyc", ".env*", "**/.*"],
-            ignore_mode=IgnoreMode.GIT,
-        )
+        source = _functions_asset(self, settings)
         action_name = action_function_name(settings.deployment)
-        named = _function_arn(self, action_name)
-        around = Surroundings(data, address, self.queues, _object_arn(self, source), named)
+        around = Surroundings(
+            data,
+            address,
+            self.queues,
+            _object_arn(self, source),
+            _function_arn(self, action_name),
+            _variables_arn(self, settings.deployment),
+            settings.secret_arns,
+        )
         runtime = Runtime(
             settings=settings,
             code=lambda_.Code.from_asset(str(code)),
@@ -180,6 +182,8 @@ class ComputeStack(Stack):
                 "SourceKey": source.s3_object_key,
                 "SourceHash": source.asset_hash,
                 "DatabaseLogin": login,
+                "Variables": settings.environment,
+                "VariableSecrets": settings.environment_secrets,
             },
             removal_policy=RemovalPolicy.DESTROY,
         )
@@ -189,6 +193,16 @@ class ComputeStack(Stack):
         CfnOutput(self, "FunctionsHash", value=source.asset_hash)
 
 
+def _functions_asset(stack: Stack, settings: DeploymentSettings) -> assets.Asset:
+    return assets.Asset(
+        stack,
+        "Functions",
+        path=str(settings.functions_folder),
+        exclude=["**/__pycache__/**", "**/*.pyc", ".env*", "**/.*"],
+        ignore_mode=IgnoreMode.GIT,
+    )
+
+
 def _function_arn(stack: Stack, name: str) -> str:
     return stack.format_arn(
         service="lambda",
@@ -196,6 +210,11 @@ def _function_arn(stack: Stack, name: str) -> str:
         resource_name=name,
         arn_format=ArnFormat.COLON_RESOURCE_NAME,
     )
+
+
+def _variables_arn(stack: Stack, deployment: str) -> str:
+    path = path_of(deployment).removeprefix("/")
+    return stack.format_arn(service="ssm", resource="parameter", resource_name=path)
 
 
 def _object_arn(stack: Stack, asset: assets.Asset) -> str:

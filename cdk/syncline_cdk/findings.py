@@ -6,6 +6,7 @@ from aws_cdk import Acknowledgment, App, Stack, Token, Validations
 from cdk_nag import AwsSolutionsChecks
 from constructs import Construct, IConstruct
 
+from syncline.aws.parameter_store import path_of
 from syncline.aws.settings import (
     BUNDLE_PREFIX,
     EXPORT_PREFIX,
@@ -18,6 +19,9 @@ from syncline_cdk.address_stack import STAGE
 from syncline_cdk.deployment import Deployment
 
 _PACK = "AwsSolutions"
+
+VARIABLES: Final = frozenset(("session", "http", "scheduler", "push"))
+"""Functions that may read any environment variable, by its parameters."""
 
 OBJECTS: Final = {
     "session": (BUNDLE_PREFIX, SEGMENT_PREFIX),
@@ -130,7 +134,8 @@ def _answer_functions(deployment: Deployment) -> None:
             _answer(
                 executor.role,
                 f"IAM5[Resource::{resource}]",
-                "Objects below a prefix and open connections are made while the deployment runs",
+                "Objects and parameters below a prefix, and open connections, are made while the "
+                "deployment runs",
             )
 
 
@@ -148,9 +153,12 @@ def _patterns(deployment: Deployment, function: str) -> list[str]:
         )
     )
     connections = f"arn:{partition}:execute-api:{region}:{account}:{api}/{STAGE}"
+    path = path_of(deployment.settings.deployment)
+    variables = f"arn:{partition}:ssm:{region}:{account}:parameter{path}"
     return [
         *(f"{bucket}/{prefix}*" for prefix in OBJECTS.get(function, ())),
         *(f"{connections}/{method}/@connections/*" for method in CONNECTIONS.get(function, ())),
+        *([f"{variables}/*"] if function in VARIABLES else []),
     ]
 
 

@@ -36,6 +36,10 @@ class Surroundings:
     functions_asset_arn: str
     """The object in the bootstrap bucket that holds the functions to push."""
     action_function_arn: str
+    variables_arn: str
+    """Of the path in Parameter Store below which environment variables lie."""
+    variable_secrets: Sequence[str]
+    """ARNs of the secrets that are made environment variables."""
     data_function_arn: str = ""
     """Of `http`, once it is there."""
 
@@ -46,7 +50,7 @@ def action_function_name(deployment: str) -> str:
 
 
 _READ_ITEMS: Final = ("GetItem", "Query")
-_ENCRYPTING: Final = frozenset(("dynamodb", "s3", "secretsmanager", "sqs"))
+_ENCRYPTING: Final = frozenset(("dynamodb", "s3", "secretsmanager", "sqs", "ssm"))
 """Services that use the key in the name of who calls them."""
 
 
@@ -66,10 +70,13 @@ def _table(sid: str, arn: str, *operations: str) -> iam.PolicyStatement:
 
 def _key(around: Surroundings, own: Sequence[iam.PolicyStatement]) -> iam.PolicyStatement:
     """The key, only through the services used and Lambda, which opens the environment with it."""
-    used = {action.partition(":")[0] for statement in own for action in statement.actions}
+    actions = {action for statement in own for action in statement.actions}
+    used = {action.partition(":")[0] for action in actions}
+    # Small secure parameters are the one thing that is encrypted by the key itself.
+    encrypting = ["kms:Encrypt"] if "ssm:PutParameter" in actions else []
     return iam.PolicyStatement(
         sid="Key",
-        actions=["kms:Decrypt", "kms:GenerateDataKey"],
+        actions=["kms:Decrypt", *encrypting, "kms:GenerateDataKey"],
         resources=[around.data.encryption.arn],
         conditions={
             "StringEquals": {
@@ -137,8 +144,25 @@ def _executor(around: Surroundings) -> list[iam.PolicyStatement]:
     return [
         _table("Documents", around.data.tables.documents.table_arn, *_READ_ITEMS),
         _objects("Segments", around, [SEGMENT_PREFIX], "GetObject"),
+        _variables(around),
         *_committer(around),
         *around.data.database.statements(),
+    ]
+
+
+def _variables(around: Surroundings) -> iam.PolicyStatement:
+    return _allow("Variables", ["ssm:GetParameters"], f"{around.variables_arn}/*")
+
+
+def _set_variables(around: Surroundings) -> list[iam.PolicyStatement]:
+    """Setting environment variables, and letting go of what they were."""
+    return [
+        _allow(
+            "NewVariables",
+            ["ssm:DeleteParameters", "ssm:PutParameter"],
+            f"{around.variables_arn}/*",
+        ),
+        _allow("KeptVariables", ["ssm:GetParametersByPath"], around.variables_arn),
     ]
 
 
@@ -219,6 +243,7 @@ def _http(around: Surroundings) -> list[iam.PolicyStatement]:
         ),
         _admin_secret(around),
         _start_actions(around),
+        *_set_variables(around),
     ]
 
 
@@ -278,7 +303,17 @@ def _push(around: Surroundings) -> list[iam.PolicyStatement]:
         _allow("Functions", ["s3:GetObject"], around.functions_asset_arn),
         # Whether it is part of a rollback.
         _allow("OwnStack", ["cloudformation:DescribeStacks"], Aws.STACK_ID),
+        _variables(around),
+        *_set_variables(around),
+        *_variable_secrets(around),
     ]
+
+
+def _variable_secrets(around: Surroundings) -> list[iam.PolicyStatement]:
+    if not around.variable_secrets:
+        return []
+    actions = ["secretsmanager:GetSecretValue"]
+    return [_allow("VariableSecrets", actions, *around.variable_secrets)]
 
 
 _STATEMENTS: Final[Mapping[str, Callable[[Surroundings], list[iam.PolicyStatement]]]] = (

@@ -13,12 +13,16 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from syncline.aws.settings import CommitRoutine
+from syncline.drivers.environment import check_variable
+from syncline.errors import CallerError
 
 Architecture: TypeAlias = Literal["arm64", "x86_64"]
 PythonMinor: TypeAlias = Literal["3.11", "3.12", "3.13"]
 
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,29}")
 """A deployment's name: part of the names of queues, log groups and stacks."""
+
+_SECRET_ARN: Final = re.compile(r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:.+-\w{6}")
 
 LOG_RETENTION_DAYS: Final = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 731, 1827, 3653)
 """The retentions that CloudWatch Logs takes (PutRetentionPolicy in its API reference)."""
@@ -52,6 +56,12 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     architecture: Architecture = "arm64"
     redact: bool = True
     """Clients see "Server Error" instead of messages and tracebacks."""
+
+    environment: dict[str, str] = {}
+    """Environment variables of functions, set by every deploy. They can be read in the template:
+    nothing secret."""
+    environment_secrets: dict[str, str] = {}
+    """The same from Secrets Manager: the ARN, complete, of a secret whose text is the value."""
 
     protect_data: bool = True
     """Database, tables, bucket and key refuse deletion and outlive their stack."""
@@ -97,6 +107,7 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     def __post_init__(self) -> None:
         problems = [text for is_wrong, text in self._rules() if is_wrong]
+        problems += self._variable_problems()
         if problems:
             raise ValueError("; ".join(problems))
 
@@ -149,6 +160,27 @@ class DeploymentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
                 "monthly_budget_usd: needs alarm_email, for somebody to be warned",
             ),
         )
+
+    def _variable_problems(self) -> list[str]:
+        problems = [
+            f"environment_secrets {name}: {arn!r} is no ARN of a secret"
+            for name, arn in self.environment_secrets.items()
+            if _SECRET_ARN.fullmatch(arn) is None
+        ]
+        both = sorted(self.environment.keys() & self.environment_secrets.keys())
+        problems += [f"environment and environment_secrets: both have {name}" for name in both]
+        variables = {**dict.fromkeys(self.environment_secrets, ""), **self.environment}
+        for name, value in variables.items():
+            try:
+                check_variable(name, value)
+            except CallerError as error:
+                problems.append(f"environment: {error.message}")
+        return problems
+
+    @property
+    def secret_arns(self) -> list[str]:
+        """The secrets that become environment variables, each once."""
+        return sorted(set(self.environment_secrets.values()))
 
     @property
     def functions_folder(self) -> Path:

@@ -1,9 +1,11 @@
 """The push handler as CloudFormation calls it, and the HTTP handler as API Gateway does."""
 
+import asyncio
 import base64
 import io
 import json
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,6 +19,8 @@ from moto.cloudformation.models import cloudformation_backends
 
 from syncline.aws.handlers import http, push
 from syncline.aws.process import process
+from syncline.environment_ports import Version, new_number
+from syncline.limits import VARIABLE_KEPT_SECONDS
 from syncline.local_cloud.moto_queues import make_queues_faithful
 from tests.integration.little_cloud import FUNCTIONS, Context, LittleCloud, little_cloud
 
@@ -100,7 +104,10 @@ def deploy(
     changed: dict[str, str] | None = None,
     kind: str = "Create",
     code: Path | None = None,
+    variables: dict[str, Any] | None = None,
+    before: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
+    """`variables`: further properties of the resource; `before`: those of the deploy before."""
     boto3.client("s3").put_object(
         Bucket="little-bucket", Key="asset.zip", Body=archive(changed or {})
     )
@@ -122,20 +129,29 @@ def deploy(
             "SourceKey": "asset.zip",
             "SourceHash": "hash",
             "DatabaseLogin": "",
+            **(variables or {}),
         },
+        **({} if before is None else {"OldResourceProperties": before}),
     }
     push.handler(event, Context())
     return formation.answers[-1]
 
 
-def call(cloud: LittleCloud, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """A request through the HTTP API."""
+def call(
+    cloud: LittleCloud,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None = None,
+    key: str | None = None,
+) -> Any:
+    """A request through the HTTP API; `key`: as an admin."""
+    headers = {} if key is None else {"authorization": f"Convex {key}"}
     event = {
         "version": "2.0",
         "routeKey": "$default",
         "rawPath": path,
         "rawQueryString": "",
-        "headers": {"content-type": "application/json"},
+        "headers": {"content-type": "application/json", **headers},
         "requestContext": {"http": {"method": method, "path": path}, "requestId": "r"},
         "body": json.dumps(body) if body is not None else "",
         "isBase64Encoded": False,
@@ -244,6 +260,51 @@ def test_a_push_of_other_dependencies_is_refused_and_a_deploy_of_them_is_not(
     answer = deploy(cloud, formation, stack_id, kind="Update", code=code)
     assert answer["Status"] == "SUCCESS", answer
     assert answer["Data"]["Bundle"] != former
+
+
+def test_a_deploy_sets_variables_and_removes_those_that_the_stack_names_no_more(cloud, formation):
+    secrets = boto3.client("secretsmanager")
+    secret = secrets.create_secret(Name="payment", SecretString="hunter2")["ARN"]
+    stack_id = stack()
+    first = {"Variables": {"GREETING": "Hello"}, "VariableSecrets": {"PAYMENT_KEY": secret}}
+    answer = deploy(cloud, formation, stack_id, variables=first)
+    assert answer["Status"] == "SUCCESS", answer
+    assert variables_of(cloud) == {"GREETING": "Hello", "PAYMENT_KEY": "hunter2"}
+    set_by_hand = {"changes": [{"name": "BY_HAND", "value": "kept"}]}
+    call(cloud, "POST", "/api/update_environment_variables", set_by_hand, cloud.admin_key())
+    second = {"Variables": {"PAYMENT_KEY": "plain"}}
+    answer = deploy(cloud, formation, stack_id, kind="Update", variables=second, before=first)
+    assert answer["Status"] == "SUCCESS", answer
+    assert variables_of(cloud) == {"BY_HAND": "kept", "PAYMENT_KEY": "plain"}
+    broken = {"VariableSecrets": {"PAYMENT_KEY": f"{secret}x"}}
+    answer = deploy(cloud, formation, stack_id, kind="Update", variables=broken, before=second)
+    assert answer["Status"] == "FAILED"
+    assert "SecretUnreadable" in answer["Reason"]
+    assert variables_of(cloud)["PAYMENT_KEY"] == "plain"
+
+
+def test_the_hourly_sweep_looks_at_variables_too(cloud, formation):
+    deploy(cloud, formation, stack(), variables={"Variables": {"GREETING": "Hello"}})
+    store = cloud.process.deployed.variables
+    orphan = Version("GREETING", new_number(1, 1))
+    asyncio.run(store.put({orphan: "never named"}))
+    assert len(asyncio.run(store.kept())) == 2
+    before = time.time_ns() - VARIABLE_KEPT_SECONDS * 10**9
+    asyncio.run(store.put({Version("OTHER", new_number(before, 1)): "never named"}))
+    http.handler({"source": "aws.events"}, Context())
+    # That of a name with a young version stays for a while.
+    assert {each.name for each in asyncio.run(store.kept())} == {"GREETING"}
+    assert variables_of(cloud) == {"GREETING": "Hello"}
+
+
+def variables_of(cloud: LittleCloud) -> dict[str, str]:
+    """As a process sees them that has just started."""
+    cloud.deliver()
+    cloud.restart()
+    path = "/api/list_environment_variables"
+    status, body = call(cloud, "GET", path, key=cloud.admin_key())
+    assert status == 200, body
+    return json.loads(body)["environmentVariables"]
 
 
 def push_over_http(cloud: LittleCloud, changed: dict[str, str], key: str) -> Any:

@@ -28,6 +28,7 @@ _MISSING = "who may list is told that an object is missing, and others are told 
 _SEGMENTS = "a process that searches loads them; nothing is searched in this run"
 _MORE = "what one invocation can't end goes on in the next (tests/unit/drivers/test_scheduler.py)"
 _COLD = "a process that starts reads what serves; the one of this run pushed it itself"
+_REPLACED = "a replaced variable goes after ten minutes (tests/integration/test_lambda_push.py)"
 
 ACKNOWLEDGED = (
     *(
@@ -72,6 +73,10 @@ ACKNOWLEDGED = (
     *(
         Acknowledgement(function, "Segments", "s3:GetObject", _SEGMENTS)
         for function in ("http", "scheduler", "session")
+    ),
+    *(
+        Acknowledgement(function, "NewVariables", "ssm:DeleteParameters", _REPLACED)
+        for function in ("http", "push")
     ),
     Acknowledgement("push", "Bundles", "s3:GetObject", _COLD, by_chance=True),
     Acknowledgement("scheduler", "More", "sqs:SendMessage", _MORE, by_chance=True),

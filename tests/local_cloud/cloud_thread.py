@@ -35,6 +35,7 @@ class CloudThread:
                     "functions": str(self.functions),
                     "code": "running",
                     "redact": False,
+                    "environment": {"SET_BY_THE_STACK": "by a deploy"},
                 },
                 port=free_port(),
                 hear=lambda label, line: self.printed.append(f"{label}: {line}"),

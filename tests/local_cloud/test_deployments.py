@@ -4,6 +4,8 @@ The tests go on from each other. Last, every AWS call that was made meanwhile, b
 compared with the synthesised policies.
 """
 
+import base64
+import hashlib
 import json
 import re
 import urllib.request
@@ -104,6 +106,29 @@ def test_scheduled_functions_run_in_a_function_of_their_own(cloud: CloudThread):
     with _npm(cloud, "story", "scheduled", "jobs") as client:
         client.finish()
     assert cloud.cloud.invocations["scheduler"] >= 3
+
+
+def test_environment_variables_are_parameters_and_in_no_log(cloud: CloudThread):
+    secret = "never-to-be-seen-in-a-log"
+    cloud.command("env", "set", "API_KEY", secret)
+    assert json.loads(cloud.command("env", "list", "--json")) == {
+        "API_KEY": secret,
+        "SET_BY_THE_STACK": "by a deploy",
+    }
+    # A session that reads them, in the process of the connections' messages.
+    with _npm(cloud, "reads_variable:SET_BY_THE_STACK", "room", "environment") as client:
+        assert client.only("variable")["value"] == "by a deploy"
+    arguments = {"name": "API_KEY", "digest": hashlib.sha256(secret.encode()).hexdigest()}
+    for function in ("matches", "matches_in_action"):
+        assert _run(cloud, f"environment:{function}", **arguments) is True
+    _run(cloud, "environment:matches_later", counter="matched", **arguments)
+    assert _run(cloud, "actions:wait_for", name="matched", value=1) == 1
+    stored = cloud.cloud.client("ssm").describe_parameters()["Parameters"]
+    assert {each["Type"] for each in stored if "/environment/" in each["Name"]} == {"SecureString"}
+    encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
+    for form in (secret, encoded):
+        assert form not in cloud.cloud.calls_file.read_text()
+        assert form not in "".join(cloud.printed)
 
 
 def test_a_push_over_http_changes_what_is_served(cloud: CloudThread):

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
 
@@ -39,6 +40,11 @@ def functions() -> "LambdaClient":
             retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=WAITED_SECONDS
         ),
     )
+
+
+def secrets() -> "SecretsManagerClient":
+    """Secrets Manager."""
+    return boto3.client("secretsmanager")
 
 
 def sqs() -> "SQSClient":

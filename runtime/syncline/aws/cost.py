@@ -22,6 +22,9 @@ CONNECTION_MINUTES_MAX: Final = 115
 PASSES_A_MINUTE: Final = 3
 """The ticker looks at every session so often while anybody is connected."""
 
+VARIABLES_AT_ONCE: Final = 10
+"""Environment variables of one request to Parameter Store; each is opened by one to KMS."""
+
 AWAKE_SECONDS_MORE: Final = 120
 """A lone commit keeps the database awake until its mark is closed (a quiet minute, and the sweep
 after it), and for the pause that is set on top of that."""
@@ -104,7 +107,10 @@ MEASURED: Final[Mapping[Event, Mapping[str, float]]] = MappingProxyType({
         "function calls": 1, "table reads": 7, "lane requests": 30, "tick requests": 30,
         "key requests": 2,
     },
-    "month": {"keys": 1, "secrets": 2, "alarms": 33, "metrics": 5, "dashboards": 1},
+    "month": {
+        "keys": 1, "secrets": 2, "alarms": 33, "metrics": 5, "dashboards": 1,
+        "parameter requests": HOURS,
+    },
 })  # fmt: skip
 """Requests to AWS per event, by meter; "table" and "session" requests become units by ASSUMED."""
 
@@ -156,6 +162,8 @@ class Workload:
     """Bundles of functions, imports and exports."""
     document_kb: float = 1
     """Of a document that a mutation writes; each mutation writes one."""
+    variables: float = 0
+    """Environment variables, where functions read any: a new process asks for all of them."""
     indexes: float = 2
     """Of the written table, beside its ids."""
     update_kb: float = 2
@@ -261,6 +269,7 @@ def _sized(workload: Workload, times: Mapping[Event, float]) -> dict[str, float]
     seconds = (calls - idle_calls) * assumed["seconds of a call"]
     seconds += cold * assumed["seconds of a start"] + times["ping"] * assumed["seconds of a ping"]
     seconds += idle_calls * assumed["seconds of a minute"]
+    asking = math.ceil(workload.variables / VARIABLES_AT_ONCE)
     # An index entry holds an id and a timestamp: one unit, whatever the document's size.
     written = workload.commits * (math.ceil(workload.document_kb) + workload.indexes)
     frames = max(1, math.ceil(workload.update_kb / 32)) - 1
@@ -276,6 +285,8 @@ def _sized(workload: Workload, times: Mapping[Event, float]) -> dict[str, float]
         "acu hours": awake_hours(workload) * workload.acus,
         "database io": workload.commits * assumed["database I/O of a commit"],
         "database gb": workload.storage_gb,
+        "key requests": requests["key requests"] + cold * workload.variables,
+        "parameter requests": requests["parameter requests"] + cold * asking,
         "edge gb": (workload.mutations + workload.updates) * workload.update_kb / 10**6,
         "bucket gb": workload.files_gb,
         "log gb": calls * assumed["logs of a call"] / 10**6,

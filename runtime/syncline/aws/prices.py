@@ -73,6 +73,10 @@ PRICES: Final[Mapping[str, Price]] = MappingProxyType({
         "Secrets Manager", "requests", 0.05, 10**4,
         _UNREAD.format("aws.amazon.com/secrets-manager/pricing"),
     ),
+    "parameter requests": Price(
+        "Parameter Store", "requests for standard parameters", 0.00, 10**6,
+        _UNREAD.format("aws.amazon.com/systems-manager/pricing"),
+    ),
     "edge requests": Price(
         "CloudFront", "HTTPS requests", 0.01, 10**4,
         "wring.co/blog/aws-cloudfront-pricing-guide, November 2026",

@@ -25,6 +25,9 @@ HttpCalls = Annotated[
 StorageGb = Annotated[float, typer.Option(min=0, help="GB of documents.")]
 FilesGb = Annotated[float, typer.Option(min=0, help="GB of bundles, imports and exports.")]
 DocumentKb = Annotated[float, typer.Option(min=0, help="KB of a written document.")]
+Variables = Annotated[
+    float, typer.Option(min=0, help="Environment variables, if functions read any.")
+]
 Indexes = Annotated[float, typer.Option(min=0, help="Indexes of a written table.")]
 UpdateKb = Annotated[float, typer.Option(min=0, help="KB of a result as it is sent.")]
 Scheduled = Annotated[
@@ -61,6 +64,7 @@ def cost(
     storage_gb: StorageGb = 0,
     files_gb: FilesGb = 0.1,
     document_kb: DocumentKb = 1,
+    variables: Variables = 0,
     indexes: Indexes = 2,
     update_kb: UpdateKb = 2,
     ping_seconds: PingSeconds = 40,
@@ -82,6 +86,7 @@ def cost(
             connections=connections,
             mutations=mutations,
             updates=updates,
+            variables=variables,
             http_calls=http_calls,
             scheduled=scheduled,
             storage_gb=storage_gb,

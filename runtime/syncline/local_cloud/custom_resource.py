@@ -106,7 +106,7 @@ def _ask(
         "RequestId": secrets.token_hex(16),
         "LogicalResourceId": logical_id,
         "ResourceType": kind,
-        # CloudFormation makes texts of all values (custom resource reference).
+        # CloudFormation makes texts of all values but maps and lists (custom resource reference).
         "ResourceProperties": _texts(properties),
     }
     if before is not None:
@@ -115,5 +115,13 @@ def _ask(
     return declarations().custom_resources.answer(event)
 
 
-def _texts(properties: Properties) -> dict[str, str]:
-    return {name: str(value) for name, value in properties.items()}
+def _texts(value: Any) -> Any:
+    match value:
+        case dict():
+            return {str(name): _texts(each) for name, each in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] # JSON
+        case list():
+            return [_texts(each) for each in value]  # pyright: ignore[reportUnknownVariableType] # JSON
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)

@@ -251,6 +251,37 @@ def _statement(call: Call, place: Place) -> list[Need]:
     ]
 
 
+# Parameter Store
+
+PARAMETERS: Final = "parameter"
+"""The resource that stands for all parameters, among what the key encrypts."""
+
+
+def _on_parameter(action: str, name: str, place: Place, *key_actions: str) -> list[Need]:
+    """Names begin with a slash, which ARNs have once (SSM, "Restrict access by IAM policies")."""
+    arn = place.arn("ssm", f"{PARAMETERS}{name}")
+    key = _key(place, "ssm", place.arn("ssm", PARAMETERS), *key_actions)
+    return [Need(f"ssm:{action}", arn), *key]
+
+
+def _parameters(call: Call, place: Place) -> list[Need]:
+    is_opened = bool(call.parameters.get("WithDecryption"))
+    return [
+        need
+        for name in cast("Sequence[str]", _value(call, "Names", list))
+        for need in _on_parameter(call.operation, name, place, *(["Decrypt"] if is_opened else []))
+    ]
+
+
+def _parameter_path(call: Call, place: Place) -> list[Need]:
+    return _on_parameter(call.operation, _text(call, "Path"), place)
+
+
+def _new_parameter(call: Call, place: Place) -> list[Need]:
+    """A SecureString of the standard tier is encrypted by the key itself (SSM, "SecureString")."""
+    return _on_parameter(call.operation, _text(call, "Name"), place, "Encrypt")
+
+
 # The others
 
 
@@ -328,6 +359,9 @@ _RULES: Final[Mapping[tuple[str, str], Rule]] = MappingProxyType({
     **_rules("rds-data", _statement, "CommitTransaction", "ExecuteStatement"),
     **_rules("rds-data", _statement, "RollbackTransaction"),
     **_rules("secretsmanager", _secret, "GetSecretValue"),
+    **_rules("ssm", _parameters, "DeleteParameters", "GetParameters"),
+    **_rules("ssm", _parameter_path, "GetParametersByPath"),
+    **_rules("ssm", _new_parameter, "PutParameter"),
     **_rules("apigatewaymanagementapi", _connection("POST"), "PostToConnection"),
     **_rules("apigatewaymanagementapi", _connection("DELETE"), "DeleteConnection"),
     **_rules("apigatewaymanagementapi", _connection("GET"), "GetConnection"),

@@ -22,6 +22,9 @@ from urllib.parse import unquote, urlsplit
 TEXT_CHARACTERS_MAX: Final = 2048
 """Of a noted parameter; names of resources are far shorter."""
 
+SECRETS: Final = {("ssm", "PutParameter"): "Value"}
+"""Parameters of calls that are not noted."""
+
 
 class Context:
     """The second argument of a handler (Lambda developer guide, "Python context object")."""
@@ -121,7 +124,8 @@ def _note(params: Mapping[str, Any], model: Any, **_: object) -> None:
     service = model.service_model.service_name
     # Noted when sent: only then is the address known.
     if service != "apigatewaymanagementapi":
-        _write(service, model.name, _plain(params))
+        secret = SECRETS.get((service, model.name))
+        _write(service, model.name, _plain({n: params[n] for n in params if n != secret}))
 
 
 def _redirect(request: Any, event_name: str, **_about: object) -> None:

@@ -14,7 +14,7 @@ from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
-from syncline.local_cloud.iam_actions import Call, Place
+from syncline.local_cloud.iam_actions import PARAMETERS, Call, Place
 from syncline.local_cloud.lambda_instance import FunctionShape
 from syncline.local_cloud.ports import SocketApi
 from syncline.local_cloud.resource_model import Declarations
@@ -76,5 +76,6 @@ def place(declarations: Declarations, *, account: str, region: str) -> Place:
         *(table.table_arn for table in dynamodb_backends[account][region].tables.values()),
         *(queue.queue_arn for queue in sqs_backends[account][region].queues.values()),
         *(each.physical_id for each in declarations.of_type("AWS::SecretsManager::Secret")),
+        here.arn("ssm", PARAMETERS),
     ]
     return replace(here, keys={arn: here.arn("kms", f"key/{key}") for arn in encrypted})

@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from syncline import ActionCtx, MutationCtx, QueryCtx, action, mutation, query
+from syncline import ActionCtx, MutationCtx, QueryCtx, action, internal_mutation, mutation, query
 
 
 @query
@@ -20,6 +20,17 @@ async def unrelated(ctx: QueryCtx, room: str) -> float:
 async def matches(ctx: MutationCtx, name: str, digest: str) -> bool:
     """Uses a secret without telling it."""
     return _digest(ctx.env[name]) == digest
+
+
+@mutation
+async def matches_later(ctx: MutationCtx, name: str, digest: str, counter: str) -> None:
+    await ctx.scheduler.run_after(0, count_match, name=name, digest=digest, counter=counter)
+
+
+@internal_mutation
+async def count_match(ctx: MutationCtx, name: str, digest: str, counter: str) -> None:
+    if _digest(ctx.env[name]) == digest:
+        await ctx.run_mutation("counters:increment", name=counter)
 
 
 @action

@@ -24,10 +24,13 @@ QUEUE_URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/lanes.fifo"
 CLUSTER = f"arn:aws:rds:{REGION}:{ACCOUNT}:cluster:log"
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:login-abcdef"
 GATEWAY = f"https://api1.execute-api.{REGION}.amazonaws.com/live"
+PARAMETERS = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter"
 SOCKETS = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:api1/live"
 PLAIN = Place(REGION, ACCOUNT)
 KEYED = Place(
-    REGION, ACCOUNT, keys={TABLE: KEY, QUEUE: KEY, SECRET: KEY, "arn:aws:s3:::files": KEY}
+    REGION,
+    ACCOUNT,
+    keys={TABLE: KEY, QUEUE: KEY, SECRET: KEY, PARAMETERS: KEY, "arn:aws:s3:::files": KEY},
 )
 
 
@@ -122,6 +125,19 @@ NEEDS = [
         call("apigatewaymanagementapi", "DeleteConnection", endpoint=GATEWAY, ConnectionId="c="),
         [("execute-api:ManageConnections", f"{SOCKETS}/DELETE/@connections/c=")],
     ),
+    (
+        call("ssm", "GetParameters", Names=["/a/B", "/a/C"], WithDecryption=True),
+        [("ssm:GetParameters", f"{PARAMETERS}/a/B"), ("ssm:GetParameters", f"{PARAMETERS}/a/C")],
+    ),
+    (
+        call("ssm", "GetParametersByPath", Path="/a", Recursive=True),
+        [("ssm:GetParametersByPath", f"{PARAMETERS}/a")],
+    ),
+    (call("ssm", "PutParameter", Name="/a/B"), [("ssm:PutParameter", f"{PARAMETERS}/a/B")]),
+    (
+        call("ssm", "DeleteParameters", Names=["/a/B"]),
+        [("ssm:DeleteParameters", f"{PARAMETERS}/a/B")],
+    ),
     (call("xray", "PutTraceSegments"), [("xray:PutTraceSegments", "*")]),
     (
         call("logs", "PutLogEvents", logGroupName="/g", logStreamName="s"),
@@ -157,6 +173,10 @@ def test_a_call_needs_these_actions_on_these_resources(made: Call, needed: list[
             "secretsmanager",
             ["Decrypt"],
         ),
+        (call("ssm", "GetParameters", Names=["/a"], WithDecryption=True), "ssm", ["Decrypt"]),
+        (call("ssm", "GetParametersByPath", Path="/a", WithDecryption=False), "ssm", []),
+        (call("ssm", "PutParameter", Name="/a"), "ssm", ["Encrypt"]),
+        (call("ssm", "DeleteParameters", Names=["/a"]), "ssm", []),
     ],
 )
 def test_what_is_encrypted_needs_the_key_through_its_service(

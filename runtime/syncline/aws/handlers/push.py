@@ -17,12 +17,13 @@ from typing import Any, Final
 from aws_lambda_powertools import Logger, Tracer
 from aws_lambda_powertools.utilities.data_classes import CloudFormationCustomResourceEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import BotoCoreError, ClientError
 
 from syncline.aws import clients
 from syncline.aws.deployed import SCRATCH
 from syncline.aws.process import Process, process
 from syncline.drivers.functions_lock import LOCK_FILE
-from syncline.errors import SynclineError
+from syncline.errors import DeveloperError, SynclineError
 
 REASON_CHARACTERS_MAX: Final = 1_000
 """Of a failure as CloudFormation shows it: with the rest of the answer it must fit 4 KB."""
@@ -63,7 +64,7 @@ def _push(current: Process, request: CloudFormationCustomResourceEvent) -> Mappi
         _note_dependencies(current.deployed.code, folder)
         try:
             login = str(properties.get("DatabaseLogin", ""))
-            return current.run(_deploy(current, folder, login))
+            return current.run(_deploy(current, folder, login, _variables(request)))
         except SynclineError as error:
             if not _is_rolling_back(request.stack_id):
                 raise
@@ -73,9 +74,14 @@ def _push(current: Process, request: CloudFormationCustomResourceEvent) -> Mappi
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _deploy(current: Process, folder: Path, login: str) -> Mapping[str, str]:
+async def _deploy(
+    current: Process, folder: Path, login: str, variables: Mapping[str, str | None]
+) -> Mapping[str, str]:
     await current.deployed.migrate(login)
     engine = await current.engine()
+    # Before the functions that may read them.
+    await engine.environment.change(variables)
+    await engine.environment.sweep()
     report = await engine.push(folder)
     logger.info("pushed", bundle=report.bundle, modules=list(report.changed_modules))
     if report.frequent_crons:
@@ -83,6 +89,30 @@ async def _deploy(current: Process, folder: Path, login: str) -> Mapping[str, st
     # The deploy is over when the view has it, so that whoever connects next finds it there.
     await current.deployed.upkeep.catch_up()
     return {"Bundle": report.bundle}
+
+
+def _variables(request: CloudFormationCustomResourceEvent) -> Mapping[str, str | None]:
+    """What the stack says of environment variables; those that it says no more are removed."""
+    before, now = request.old_resource_properties or {}, request.resource_properties
+    return {
+        **dict.fromkeys((*_named(before, "Variables"), *_named(before, "VariableSecrets"))),
+        **_named(now, "Variables"),
+        **{name: _secret(arn) for name, arn in _named(now, "VariableSecrets").items()},
+    }
+
+
+def _named(properties: Mapping[str, Any], kind: str) -> Mapping[str, str]:
+    # CloudFormation leaves out what is empty.
+    return properties.get(kind) or {}
+
+
+def _secret(arn: str) -> str:
+    try:
+        return clients.secrets().get_secret_value(SecretId=arn)["SecretString"]
+    except (BotoCoreError, ClientError, KeyError) as error:
+        raise DeveloperError(
+            "SecretUnreadable", f"The secret {arn} can't be read as text: {error}"
+        ) from error
 
 
 def _scratch() -> Path:
