@@ -116,7 +116,7 @@ class ActionLink(asyncio.Protocol):
         match message:
             case Ask():
                 running = self._running.get(message.number)
-                if running is None:
+                if running is None or running.ended.done():
                     # What an action left behind, or one that nobody waits for any more.
                     self._send(Unanswered(message.number, message.ask, *_OVER))
                 else:
