@@ -164,12 +164,14 @@ class Execution:
         call = self._call
         if call.scheduled is not None:
             return await self._scheduled(call.scheduled)
-        return await self._called(decode_arguments(call.path, call.arguments))
+        return await self._called()
 
-    async def _called(self, arguments: dict[str, Value]) -> bytes:
+    async def _called(self, given: dict[str, Value] | None = None) -> bytes:
+        """The function's result, as JSON. `given`: its arguments instead of the call's."""
         call = self._call
         definition = self._find(call.path)
         require_kind(definition, call.kind)
+        arguments = decode_arguments(call.path, call.arguments) if given is None else given
         check_arguments(definition, arguments, self._transaction.name_of)
         result = await self._invoke(definition, arguments, Level(0, is_system=False))
         return encode_result(call.path, result)
