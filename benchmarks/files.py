@@ -34,6 +34,8 @@ class FilePlan:
     large: int
     large_bytes: int
     seed: int
+    at_once: int = 10_000
+    """Transfers beside each other."""
 
     def sizes(self) -> list[int]:
         """Every file's size; the first ten have 0 to 9 bytes, the large ones come last."""
@@ -85,7 +87,7 @@ class _Content:
 
 
 async def move_files(url: str, pid: int, plan: FilePlan) -> Moved:
-    """Upload all files at the same time, then download all of them at the same time."""
+    """Upload all files, `at_once` of them at the same time, then download them so."""
     contents = [_Content(plan.seed, at, size) for at, size in enumerate(plan.sizes())]
     moved = Moved()
     connector = aiohttp.TCPConnector(limit=0)
@@ -94,11 +96,12 @@ async def move_files(url: str, pid: int, plan: FilePlan) -> Moved:
         watch = asyncio.create_task(_watch(pid, moved))
         upload_url = await _call(client, url, "mutation", "files:upload_url", {})
         began = time.perf_counter()
-        ids = await asyncio.gather(*(_upload(client, upload_url, each) for each in contents))
+        room = asyncio.Semaphore(plan.at_once)
+        ids = await asyncio.gather(*(_upload(client, upload_url, each, room) for each in contents))
         moved.upload_seconds = time.perf_counter() - began
         urls = await _call(client, url, "query", "files:urls", {"ids": ids})
         began = time.perf_counter()
-        digests = await asyncio.gather(*(_download(client, each) for each in urls))
+        digests = await asyncio.gather(*(_download(client, each, room) for each in urls))
         moved.download_seconds = time.perf_counter() - began
         watch.cancel()
     for storage_id, content, (digest, size) in zip(ids, contents, digests, strict=True):
@@ -120,17 +123,21 @@ async def _call(
         return said["value"]
 
 
-async def _upload(client: aiohttp.ClientSession, url: str, content: _Content) -> str:
+async def _upload(
+    client: aiohttp.ClientSession, url: str, content: _Content, room: asyncio.Semaphore
+) -> str:
     headers = {"Content-Type": "application/x-file", "Content-Length": str(content.size)}
-    async with client.post(url, data=content.stream(), headers=headers) as answer:
+    async with room, client.post(url, data=content.stream(), headers=headers) as answer:
         if answer.status != 200:
             raise RuntimeError(f"{answer.status}: {await answer.text()}")
         return (await answer.json())["storageId"]
 
 
-async def _download(client: aiohttp.ClientSession, url: str) -> tuple[bytes, int]:
+async def _download(
+    client: aiohttp.ClientSession, url: str, room: asyncio.Semaphore
+) -> tuple[bytes, int]:
     digest, size = hashlib.sha256(), 0
-    async with client.get(url) as answer:
+    async with room, client.get(url) as answer:
         if answer.status != 200:
             raise RuntimeError(f"{answer.status}: {await answer.text()}")
         async for block in answer.content.iter_any():

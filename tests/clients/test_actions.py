@@ -82,7 +82,7 @@ def test_an_action_goes_on_when_its_client_has_left(
     node: StartProgram, server: DevServer, room: str
 ):
     with node("actions", "leaves", server, room) as program:
-        assert program.only("after")["values"] == [0, 1, 2]
+        assert program.only("after")["values"][-1] == 2
 
 
 def test_stopping_the_server_cancels_actions_which_may_clean_up(
