@@ -38,6 +38,9 @@ READING_VARIABLES = {("ssm:GetParameters", "environment/*")}
 SETTING_VARIABLES = READING_VARIABLES | {
     (f"ssm:{operation}", "environment/*") for operation in ("DeleteParameters", "PutParameter")
 }
+READING_LOGS = {
+    ("logs:FilterLogEvents", f"{name}:*") for name in ("session", "http", "scheduler", "action")
+}
 PATTERNS = {
     "connection": set(),
     "session": {
@@ -56,7 +59,8 @@ PATTERNS = {
     }
     | {("s3:GetObject", f"{BUCKET}/search/*")}
     | {("s3:DeleteObject", f"{BUCKET}/{prefix}/*") for prefix in CLIENTS_FILES}
-    | SETTING_VARIABLES,
+    | SETTING_VARIABLES
+    | READING_LOGS,
     "action": {("s3:GetObject", f"{BUCKET}/bundles/*")},
     "scheduler": {("s3:GetObject", f"{BUCKET}/{prefix}/*") for prefix in ("bundles", "search")}
     | READING_VARIABLES,
@@ -113,6 +117,8 @@ def _within(resource: str) -> str:
     """A resource without the account and the deployment that it lies in."""
     if "execute-api" in resource:
         return resource[resource.find("<Address") :]
+    if ":logs:" in resource:
+        return resource.rpartition("/")[2]
     if ":ssm:" in resource:
         return resource.partition(VARIABLES)[2].partition("/")[2]
     return resource
@@ -349,7 +355,8 @@ def test_a_function_uses_the_key_only_through_the_services_it_calls(assembly: As
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_writes_its_own_log_only(assembly: Assembly, name: str):
-    logs = {resource for action, resource in assembly.allowed(name) if action.startswith("logs:")}
+    writing = ("logs:CreateLogStream", "logs:PutLogEvents")
+    logs = {resource for action, resource in assembly.allowed(name) if action in writing}
     assert logs == {f"<Compute/{name.title()}/Log.Arn>"}
 
 

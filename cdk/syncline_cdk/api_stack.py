@@ -11,10 +11,10 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from syncline.aws.settings import LOG_GROUP_PREFIX
 from syncline_cdk.address_stack import STAGE, AddressStack
 from syncline_cdk.compute_stack import ComputeStack
 from syncline_cdk.data_stack import DataStack
-from syncline_cdk.encryption import LOG_GROUP_PREFIX
 from syncline_cdk.executors import log_retention
 from syncline_cdk.functions import GATEWAY_SECONDS, SOCKET_GATEWAY_SECONDS
 from syncline_cdk.principals import service

@@ -22,7 +22,12 @@ from aws_cdk import aws_s3_assets as assets
 from constructs import Construct, IConstruct
 
 from syncline.aws.parameter_store import path_of
-from syncline.aws.settings import DATA_FUNCTION_VARIABLE, Settings
+from syncline.aws.settings import (
+    CALLING_FUNCTIONS,
+    DATA_FUNCTION_VARIABLE,
+    LOG_GROUP_PREFIX,
+    Settings,
+)
 from syncline_cdk.address_stack import AddressStack
 from syncline_cdk.data_stack import DataStack
 from syncline_cdk.executors import Executor, Runtime
@@ -69,6 +74,7 @@ class ComputeStack(Stack):
             _function_arn(self, action_name),
             _variables_arn(self, settings.deployment),
             settings.secret_arns,
+            [_log_group_arn(self, settings.deployment, each) for each in CALLING_FUNCTIONS],
         )
         runtime = Runtime(
             settings=settings,
@@ -215,6 +221,15 @@ def _function_arn(stack: Stack, name: str) -> str:
 def _variables_arn(stack: Stack, deployment: str) -> str:
     path = path_of(deployment).removeprefix("/")
     return stack.format_arn(service="ssm", resource="parameter", resource_name=path)
+
+
+def _log_group_arn(stack: Stack, deployment: str, function: str) -> str:
+    return stack.format_arn(
+        service="logs",
+        resource="log-group",
+        resource_name=f"{LOG_GROUP_PREFIX}{deployment}/{function}:*",
+        arn_format=ArnFormat.COLON_RESOURCE_NAME,
+    )
 
 
 def _object_arn(stack: Stack, asset: assets.Asset) -> str:

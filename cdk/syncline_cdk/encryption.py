@@ -7,7 +7,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from syncline.aws.settings import KEY_ALIAS_PREFIX
+from syncline.aws.settings import KEY_ALIAS_PREFIX, LOG_GROUP_PREFIX
 from syncline_cdk.principals import account, own_distributions, service
 from syncline_cdk.settings import DeploymentSettings
 
@@ -21,8 +21,6 @@ _OWNER_ACTIONS: Final = (
 ).split()
 """What the account may let its own identities do, by IAM policies (KMS developer guide, "Key
 policies"): named one by one, so that no policy of a deployment has a wildcard action."""
-
-LOG_GROUP_PREFIX: Final = "/syncline/"
 
 
 class EncryptionKey(Construct):

@@ -12,9 +12,8 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from syncline.aws.settings import METRICS_NAMESPACE
+from syncline.aws.settings import LOG_GROUP_PREFIX, METRICS_NAMESPACE
 from syncline_cdk.database import Database
-from syncline_cdk.encryption import LOG_GROUP_PREFIX
 from syncline_cdk.functions import FunctionShape
 from syncline_cdk.principals import service
 from syncline_cdk.requirements import CodeTarget

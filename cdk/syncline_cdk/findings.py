@@ -9,8 +9,10 @@ from constructs import Construct, IConstruct
 from syncline.aws.parameter_store import path_of
 from syncline.aws.settings import (
     BUNDLE_PREFIX,
+    CALLING_FUNCTIONS,
     EXPORT_PREFIX,
     IMPORT_PREFIX,
+    LOG_GROUP_PREFIX,
     PRIVATE_FILE_PREFIX,
     PUBLIC_FILE_PREFIX,
     SEGMENT_PREFIX,
@@ -36,6 +38,9 @@ OBJECTS: Final = {
     "push": (BUNDLE_PREFIX,),
 }
 """Below which prefixes of the bucket a function may touch any object."""
+
+LOG_GROUPS: Final = {"http": CALLING_FUNCTIONS}
+"""Whose lines a function may read, whatever stream they are in."""
 
 CONNECTIONS: Final = {"session": ("DELETE", "POST"), "ticker": ("POST",)}
 """What a function may do to any open connection."""
@@ -153,12 +158,15 @@ def _patterns(deployment: Deployment, function: str) -> list[str]:
         )
     )
     connections = f"arn:{partition}:execute-api:{region}:{account}:{api}/{STAGE}"
+    logs = f"{LOG_GROUP_PREFIX}{deployment.settings.deployment}"
+    groups = f"arn:{partition}:logs:{region}:{account}:log-group:{logs}"
     path = path_of(deployment.settings.deployment)
     variables = f"arn:{partition}:ssm:{region}:{account}:parameter{path}"
     return [
         *(f"{bucket}/{prefix}*" for prefix in OBJECTS.get(function, ())),
         *(f"{connections}/{method}/@connections/*" for method in CONNECTIONS.get(function, ())),
         *([f"{variables}/*"] if function in VARIABLES else []),
+        *(f"{groups}/{each}:*" for each in LOG_GROUPS.get(function, ())),
     ]
 
 

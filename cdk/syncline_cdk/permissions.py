@@ -40,6 +40,8 @@ class Surroundings:
     """Of the path in Parameter Store below which environment variables lie."""
     variable_secrets: Sequence[str]
     """ARNs of the secrets that are made environment variables."""
+    log_group_arns: Sequence[str]
+    """Of the functions that run users' functions."""
     data_function_arn: str = ""
     """Of `http`, once it is there."""
 
@@ -244,6 +246,8 @@ def _http(around: Surroundings) -> list[iam.PolicyStatement]:
         _admin_secret(around),
         _start_actions(around),
         *_set_variables(around),
+        # `syncline logs`.
+        _allow("Logs", ["logs:FilterLogEvents"], *around.log_group_arns),
     ]
 
 

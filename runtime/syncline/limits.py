@@ -55,6 +55,12 @@ SCHEDULED_ACTIONS_MAX = 64
 """Scheduled actions that run at the same time. [C] 6.8: the reference's smallest class"""
 SCHEDULED_CLAIM_SECONDS = 960.0
 """Seconds after which a scheduled action that has not ended has failed. [S] protocols.md rule 22"""
+LOGS_KEPT_MAX = 10_000
+"""Newest function calls that `syncline logs` can look back on. [S] some minutes of load"""
+LOGS_KEPT_BYTES_MAX = 16 * 2**20
+"""Bytes of their log lines and errors. [S] what they may take of the memory"""
+LOG_POLL_SECONDS_MAX = 60.0
+"""Seconds that a request for logs waits for the next call. [S] on AWS 20"""
 LOG_LINES_MAX = 256
 """Log lines of one call. [C] 6.8"""
 LOG_LINE_BYTES_MAX = 32_768

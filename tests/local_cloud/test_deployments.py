@@ -207,6 +207,18 @@ def test_sweeps_and_ticks_find_what_they_need(cloud: CloudThread):
             _listen(early)
 
 
+def test_the_logs_of_functions_are_read_from_their_groups(cloud: CloudThread):
+    request = urllib.request.Request(
+        f"{cloud.url}/api/stream_function_logs?cursor=0",
+        headers={"Authorization": f"Convex {cloud.admin_key}"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        page = json.load(answer)
+    kinds = {entry["udfType"] for entry in page["entries"]}
+    assert {"Query", "Mutation", "Action"} <= kinds
+    assert {"tasks:get", "actions:count_up"} <= {e["identifier"] for e in page["entries"]}
+
+
 def test_the_view_equals_the_log_in_the_end(cloud: CloudThread):
     report = json.loads(cloud.command("verify", "--deployment", "syncline", "--json"))
     assert (report["differences"], report["entries"] > 0) == (0, True)

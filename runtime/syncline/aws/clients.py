@@ -8,6 +8,7 @@ from botocore.config import Config
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
@@ -50,6 +51,14 @@ def secrets() -> "SecretsManagerClient":
 def sqs() -> "SQSClient":
     """SQS."""
     return boto3.client("sqs")
+
+
+def logs() -> "CloudWatchLogsClient":
+    """CloudWatch Logs, for who has a gateway waiting: what takes long is given up."""
+    return boto3.client(
+        "logs",
+        config=Config(retries={"total_max_attempts": 2}, connect_timeout=2, read_timeout=2),
+    )
 
 
 def ssm() -> "SSMClient":

@@ -14,6 +14,7 @@ from aws_lambda_powertools.utilities.parameters import SecretsProvider
 import syncline
 from syncline.aws import clients
 from syncline.aws.bundles import S3Bundles
+from syncline.aws.cloudwatch_logs import CloudWatchLogs
 from syncline.aws.control import Control, ControlCursor
 from syncline.aws.data_api import DataApi, make_client
 from syncline.aws.data_api_log import DataApiLog
@@ -28,7 +29,13 @@ from syncline.aws.lambda_actions import LambdaActions
 from syncline.aws.parameter_store import ParameterStore, path_of
 from syncline.aws.queues import FollowerQueue, SchedulerQueue, SessionQueue, TickQueue
 from syncline.aws.segment_bucket import SegmentBucket
-from syncline.aws.settings import KEY_ALIAS_PREFIX, DataApiDatabase, Settings
+from syncline.aws.settings import (
+    CALLING_FUNCTIONS,
+    KEY_ALIAS_PREFIX,
+    LOG_GROUP_PREFIX,
+    DataApiDatabase,
+    Settings,
+)
 from syncline.drivers.due_functions import DueFunctions
 from syncline.drivers.follower import Follower
 from syncline.drivers.functions_lock import LOCK_FILE
@@ -145,6 +152,13 @@ class Deployed:
     def due_functions(self) -> DueFunctions:
         """What is scheduled for soon, as the view shows it."""
         return DueFunctions(self.documents, lambda: self.scheduler_queue, self.clock)
+
+    @cached_property
+    def logs(self) -> CloudWatchLogs:
+        """What the functions that run users' functions have written."""
+        prefix = f"{LOG_GROUP_PREFIX}{self.settings.deployment}/"
+        groups = [f"{prefix}{function}" for function in CALLING_FUNCTIONS]
+        return CloudWatchLogs(clients.logs(), groups, self.clock)
 
     @cached_property
     def code(self) -> Path | None:

@@ -41,6 +41,10 @@ from syncline.sync.session import SessionLimits
 CONNECTION_LIFE_MS: Final = 115 * 60_000
 """API Gateway ends a connection after two hours; five minutes are left for an action to end."""
 
+LOG_SECONDS_MAX: Final = 20.0
+"""A request for logs waits so long: a last look at the log groups ends before the gateway's thirty
+seconds."""
+
 SETTLING_MS: Final = 60
 """Twice by what messages of one socket overtake each other in the local cloud; ours. What AWS does
 is settled by the smoke test (protocols.md rule 20)."""
@@ -158,7 +162,9 @@ class Process:
                 authenticator=self._authenticator(engine),
                 files=deployed.exchange_files,
                 storage=self._storage(engine),
+                logs=deployed.logs,
                 entropy=self.entropy,
+                log_seconds_max=LOG_SECONDS_MAX,
                 part_bytes_max=PART_BYTES_MAX,
             )
         return self._api

@@ -41,6 +41,12 @@ FOLLOWER_LAG_METRIC: Final = "FollowerLag"
 KEY_ALIAS_PREFIX: Final = "alias/syncline/"
 """Before a deployment's name: the alias of its KMS key."""
 
+LOG_GROUP_PREFIX: Final = "/syncline/"
+"""Of the functions' log groups, before the deployment's name and the function's."""
+
+CALLING_FUNCTIONS: Final = ("session", "http", "scheduler", "action")
+"""Those that run users' functions, and write a line for each call (docs/logs.md)."""
+
 BUNDLE_PREFIX: Final = "bundles/"
 IMPORT_PREFIX: Final = "imports/"
 EXPORT_PREFIX: Final = "exports/"

@@ -11,6 +11,7 @@ from syncline.cli import (
     deploy_command,
     env_commands,
     function_commands,
+    log_commands,
     project_commands,
     view_commands,
 )
@@ -34,6 +35,7 @@ app.command("data")(data_commands.data)
 app.command("import")(data_commands.import_)
 app.command("export")(data_commands.export)
 app.command("function-spec")(function_commands.function_spec)
+app.command("logs")(log_commands.logs)
 app.command("usage")(function_commands.usage)
 app.add_typer(env_commands.env, name="env")
 app.command("codegen")(project_commands.codegen)

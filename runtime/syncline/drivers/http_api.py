@@ -17,6 +17,7 @@ from syncline.drivers.file_storage import FileStorage
 from syncline.drivers.http_environment import EnvironmentEndpoints
 from syncline.drivers.http_exchange import ExchangeEndpoints
 from syncline.drivers.http_functions import CallKind, FunctionEndpoints
+from syncline.drivers.http_logs import LogEndpoints
 from syncline.drivers.http_messages import (
     HttpError,
     HttpRequest,
@@ -27,7 +28,9 @@ from syncline.drivers.http_messages import (
     text_response,
 )
 from syncline.drivers.http_storage import StorageEndpoints
+from syncline.drivers.recent_logs import FunctionLogs
 from syncline.errors import SynclineError
+from syncline.limits import LOG_POLL_SECONDS_MAX
 from syncline.ports import Entropy
 from syncline.sync.client_kind import client_kind
 from syncline.timestamps import encode_timestamp
@@ -62,14 +65,17 @@ class HttpApi:
         authenticator: Authenticator,
         files: ExchangeFiles,
         storage: FileStorage,
+        logs: FunctionLogs,
         entropy: Entropy,
+        log_seconds_max: float = LOG_POLL_SECONDS_MAX,
         part_bytes_max: int | None = None,
     ) -> None:
-        """`part_bytes_max`: of a part of an upload."""
+        """`part_bytes_max`: of a part of an upload. `log_seconds_max`: a request for logs waits."""
         self.authenticator = authenticator
         self.exchange = ExchangeEndpoints(deployment, files, entropy, part_bytes_max)
         self._functions = FunctionEndpoints(deployment)
         self._environment = EnvironmentEndpoints(deployment)
+        self._logs = LogEndpoints(logs, seconds_max=log_seconds_max)
         self.storage = storage
         self._storage = StorageEndpoints(storage)
         self._deployment = deployment
@@ -203,6 +209,9 @@ class HttpApi:
             case "GET", _ if path.startswith("/api/export/zip/"):
                 _require_admin(caller)
                 return await exchange.download_export(path.removeprefix("/api/export/zip/"))
+            case "GET", "/api/stream_function_logs":
+                _require_admin(caller)
+                return await self._logs.stream(request)
             case "GET" | "POST", _ if path.endswith("_environment_variables"):
                 _require_admin(caller)
                 return await self._environment.answer(request)

@@ -7,6 +7,7 @@ not wait for a terminal. Colours only where somebody sees them (a terminal, and 
 import asyncio
 import os
 import sys
+from datetime import datetime
 from typing import TextIO
 
 from syncline.drivers.log_events import LogEvent
@@ -19,10 +20,20 @@ _LETTERS = {"query": "Q", "mutation": "M", "action": "A", "httpAction": "H"}
 class DevConsole:
     """Prints to a text stream, standard output by default."""
 
-    def __init__(self, stream: TextIO | None = None, *, shows_calls: bool = True) -> None:
-        """`shows_calls`: whether every function call is printed, or only failed ones."""
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        *,
+        shows_calls: bool = True,
+        shows_time: bool = False,
+    ) -> None:
+        """`shows_calls`: whether every function call is printed, or only failed ones.
+
+        `shows_time`: when they ended, too, for what is not read as it happens.
+        """
         self._stream = stream or sys.stdout
         self._shows_calls = shows_calls
+        self._shows_time = shows_time
         self._has_colours = self._stream.isatty() and "NO_COLOR" not in os.environ
         self._lines: list[str] = []
 
@@ -50,7 +61,12 @@ class DevConsole:
             f"{event.documents_read} document{'' if event.documents_read == 1 else 's'} read"
         )
         facts = f"{event.duration_seconds * 1000:.1f} ms{cache}, {documents}{retries}"
-        self._print(f"{letter} {self._styled(event.path, _BOLD)}  {self._styled(facts, _DIM)}")
+        at = ""
+        if self._shows_time:
+            moment = datetime.fromtimestamp(event.now_ms / 1000).astimezone()
+            at = self._styled(f"{moment:%Y-%m-%d %H:%M:%S} ", _DIM)
+        path = self._styled(event.path, _BOLD)
+        self._print(f"{at}{letter} {path}  {self._styled(facts, _DIM)}")
         for line in event.log_lines:
             style = _LEVEL_STYLES.get(line.partition(" ")[0])
             self._print("  " + (self._styled(line, style) if style else line))

@@ -23,6 +23,7 @@ from syncline.drivers.authentication import Authenticator
 from syncline.drivers.engine import Engine
 from syncline.drivers.file_storage import FileStorage
 from syncline.drivers.memory_interest import MemoryInterest
+from syncline.drivers.recent_logs import RecentLogs
 from syncline.drivers.scheduler import Scheduler
 from syncline.drivers.sessions import Sessions
 from syncline.drivers.site import SITE_PREFIX, Site
@@ -159,7 +160,8 @@ class DevServer:
             engine, files, clock=engine.clock, entropy=self._entropy, url=engine.url
         )
         engine.serve_files(storage)
-        api = make_http_api(engine, authenticator, options.data, self._entropy, storage)
+        logs = RecentLogs(engine.clock)
+        api = make_http_api(engine, authenticator, options.data, self._entropy, storage, logs)
         await api.start()
         site = Site(engine, authenticator)
         app = make_app(Sessions(engine, api.authenticator), api, site)
@@ -175,6 +177,7 @@ class DevServer:
             self._console.say(f"Site: {self._site_url}")
             self._console.say(f"Admin key: {admin_key(engine.name, secret)}")
             engine.on_log(self._console.call)
+            engine.on_log(logs.add)
             self._start(self._supervise(postgres))
             self._start(
                 garbage.collect_when_quiet(lambda: (engine.durable_ts(), engine.queries.executions))
@@ -187,6 +190,7 @@ class DevServer:
         finally:
             # First of all, so that their callers are told.
             await engine.stop_actions()
+            logs.close()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)

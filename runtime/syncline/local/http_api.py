@@ -19,6 +19,7 @@ from syncline.drivers.http_messages import (
     cors_headers,
     error_response,
 )
+from syncline.drivers.recent_logs import FunctionLogs
 from syncline.local.exchange_folder import ExchangeFolder
 from syncline.ports import Entropy
 
@@ -29,6 +30,7 @@ def make_http_api(
     data: Path,
     entropy: Entropy,
     storage: FileStorage,
+    logs: FunctionLogs,
 ) -> HttpApi:
     """The API of a local deployment; imports and exports lie in `data/exchange`."""
     return HttpApi(
@@ -36,6 +38,7 @@ def make_http_api(
         authenticator=authenticator,
         files=ExchangeFolder(data / "exchange"),
         storage=storage,
+        logs=logs,
         entropy=entropy,
     )
 

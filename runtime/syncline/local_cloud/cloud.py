@@ -23,6 +23,7 @@ from moto.events.models import events_backends
 from moto.server import ThreadedMotoServer
 from moto.sqs.models import sqs_backends
 
+from syncline.aws.settings import DEPLOYMENT_VARIABLE, LOG_GROUP_PREFIX
 from syncline.drivers.admin_key import admin_key
 from syncline.local.embedded_postgres import EmbeddedPostgres
 from syncline.local_cloud.assembly import APP, Assembly, Asset, read_assembly, synthesise
@@ -31,6 +32,7 @@ from syncline.local_cloud.disorder import Disorder
 from syncline.local_cloud.event_sources import QueueConsumer, Schedule
 from syncline.local_cloud.file_origin import FileOrigin
 from syncline.local_cloud.front_door import FrontDoor
+from syncline.local_cloud.function_logs import FunctionLogs
 from syncline.local_cloud.gateway_limits import GatewayLimits
 from syncline.local_cloud.iam_actions import Call, read_calls
 from syncline.local_cloud.lambda_endpoint import LambdaEndpoint
@@ -98,6 +100,8 @@ class LocalCloud:
         self._deploys = 0
         self._calls: Any = None
         self._grants = Grants(ACCOUNT)
+        self._log_groups: dict[str, str] = {}
+        """By the label of the function that prints into it."""
 
     @property
     def url(self) -> str:
@@ -149,8 +153,9 @@ class LocalCloud:
         await self._rds_data.start()
         self._exit.push_async_callback(self._rds_data.stop)
         self._endpoint = await asyncio.to_thread(self._start_moto)
+        self._logs = FunctionLogs(self.client("logs"))
         addresses = self._addresses()
-        machine = Machine(REGION, addresses, self._options.hear)
+        machine = Machine(REGION, addresses, self._hear)
         self._functions = LambdaService(machine, self._find)
         self._exit.push_async_callback(self._functions.kill_all)
         invoking = LambdaEndpoint(self._functions)
@@ -285,7 +290,13 @@ class LocalCloud:
         shape = function_shape(found, self._code)
         # What it may do is what its role says when it is called.
         self._grants.note(shape.role)
+        deployment = shape.variables.get(DEPLOYMENT_VARIABLE, "")
+        self._log_groups[shape.label] = f"{LOG_GROUP_PREFIX}{deployment}/{shape.label}"
         return shape
+
+    def _hear(self, label: str, line: str) -> None:
+        self._options.hear(label, line)
+        self._logs.hear(self._log_groups[label], line)
 
     async def _open_door(self) -> None:
         self._door = FrontDoor(
@@ -322,6 +333,7 @@ class LocalCloud:
             for bus in events_backends[ACCOUNT][REGION].event_buses.values()
             for rule in bus.rules.values()
         ]
+        self._run(self._logs.run())
         for scheduled in schedules(rules):
             self._run(Schedule(scheduled, self._functions).run())
         self._exit.push_async_callback(self._stop_tasks)

@@ -305,6 +305,12 @@ def _log_stream(call: Call, place: Place) -> list[Need]:
     ]
 
 
+def _log_group(call: Call, place: Place) -> list[Need]:
+    """All streams of a group."""
+    group = _text(call, "logGroupName")
+    return [Need(f"logs:{call.operation}", place.arn("logs", f"log-group:{group}:*"))]
+
+
 def _trace(call: Call, place: Place) -> list[Need]:
     """X-Ray knows no resources."""
     del place
@@ -366,6 +372,7 @@ _RULES: Final[Mapping[tuple[str, str], Rule]] = MappingProxyType({
     **_rules("apigatewaymanagementapi", _connection("DELETE"), "DeleteConnection"),
     **_rules("apigatewaymanagementapi", _connection("GET"), "GetConnection"),
     **_rules("logs", _log_stream, "CreateLogStream", "PutLogEvents"),
+    **_rules("logs", _log_group, "FilterLogEvents"),
     **_rules("xray", _trace, "PutTelemetryRecords", "PutTraceSegments"),
     **_rules("cloudformation", _stack, "DescribeStacks"),
 })  # fmt: skip

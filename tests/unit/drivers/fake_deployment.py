@@ -13,6 +13,7 @@ from syncline.drivers.file_storage import FileStorage
 from syncline.drivers.http_api import HttpApi
 from syncline.drivers.http_messages import HttpRequest, HttpResponse
 from syncline.drivers.push import PushReport
+from syncline.drivers.recent_logs import RecentLogs
 from syncline.drivers.usage_counters import Usage
 from syncline.errors import CallerError
 from syncline.local.exchange_folder import ExchangeFolder
@@ -122,6 +123,7 @@ def api_of(
             entropy=CountingEntropy(),
             url="http://127.0.0.1:3210",
         ),
+        logs=RecentLogs(SystemClock()),
         entropy=CountingEntropy(),
         part_bytes_max=part_bytes_max,
     )

@@ -11,6 +11,7 @@ import pytest
 from syncline.drivers.authentication import Authenticator
 from syncline.drivers.http_api import HttpApi
 from syncline.drivers.http_messages import HttpRequest
+from syncline.drivers.recent_logs import RecentLogs
 from syncline.drivers.sessions import Sessions
 from syncline.drivers.tokens import Tokens
 from syncline.local.exchange_folder import ExchangeFolder
@@ -122,6 +123,7 @@ class Stage:
             authenticator=authenticator,
             files=ExchangeFolder(folder / "exchange"),
             storage=app.storage,
+            logs=RecentLogs(app.clock),
             entropy=SystemEntropy(),
         )
 

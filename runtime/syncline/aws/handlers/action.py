@@ -24,6 +24,7 @@ from syncline.aws.queues import SINGLE_BODY_BYTES_MAX, SessionQueue
 from syncline.aws.settings import Settings
 from syncline.drivers.action_tasks import ActionTasks, own_tasks
 from syncline.drivers.answers import client_message, without_request_id
+from syncline.drivers.log_events import LogEvent
 from syncline.errors import SynclineError, UnavailableError
 from syncline.machine import SystemClock, SystemEntropy
 from syncline.ports import FunctionError
@@ -133,14 +134,21 @@ class ActionEnvironment:
         write = logger.error if outcome.error else logger.info
         write(
             call.path or "http",
-            call={
-                "path": f"{call.site.method} {call.site.path}" if call.site else call.path,
-                "kind": "httpAction" if call.site else "action",
-                "request_id": call.request_id,
-                "duration_seconds": seconds,
-                "log_lines": outcome.log_lines,
-                "error": outcome.error.message if outcome.error else None,
-            },
+            call=msgspec.to_builtins(
+                LogEvent(
+                    path=f"{call.site.method} {call.site.path}" if call.site else call.path,
+                    kind="httpAction" if call.site else "action",
+                    request_id=call.request_id,
+                    duration_seconds=seconds,
+                    cached=False,
+                    documents_read=0,
+                    bytes_read=0,
+                    retries=0,
+                    log_lines=outcome.log_lines,
+                    error=outcome.error.message if outcome.error else None,
+                    now_ms=time.time_ns() // 1_000_000,
+                )
+            ),
         )
 
 
