@@ -7,6 +7,7 @@ import time
 import psutil
 import psycopg
 import pytest
+import uvloop
 from msgspec.structs import replace
 
 from syncline.commit.record import (
@@ -106,6 +107,42 @@ async def find_out(log: Log, session: str, number: int) -> Duplicate | None:
             return await log.outcome(session, number)
         except LogUnavailable:
             await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_an_append_that_the_server_never_reads_is_lost_at_once(postgres, run):
+    async def scenario() -> None:
+        PostgresBackend(postgres.conninfo)
+        log = PostgresLog(postgres.conninfo)
+        asked = START
+        for number in range(10):
+            reply = await commit(log, ask(number, nonce=1 + number), on=asked)
+            asked = reply.position
+            backend = the_appending_backend(postgres)
+            backend.suspend()
+            under_way = asyncio.create_task(
+                commit(log, ask(100 + number, nonce=100 + number), on=asked)
+            )
+            await asyncio.sleep(0)  # It is sent now, and read by nobody.
+            backend.terminate()
+            backend.resume()
+            # Its last words and the reset of the socket are found together.
+            backend.wait(timeout=10)
+            with pytest.raises(LogUnavailable):
+                await under_way
+        await log.close()
+
+    run(scenario())
+
+
+def the_appending_backend(server: EmbeddedPostgres) -> psutil.Process:
+    """The process that answers the appends of the one log that is open."""
+    with psycopg.connect(server.conninfo) as connection:
+        ((pid,),) = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE application_name = 'syncline'"
+            " AND query LIKE '%append%'"
+        ).fetchall()
+    return psutil.Process(pid)
 
 
 @pytest.mark.parametrize("routine", ["function", "procedure"])

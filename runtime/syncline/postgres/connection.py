@@ -95,13 +95,15 @@ class _Answers:
 
     async def next(self, pgconn: PGconn) -> list[PGresult]:
         """The results of the query that was just sent. Raises psycopg.OperationalError."""
-        loop = asyncio.get_running_loop()
-        self._waiting = loop.create_future()
+        self._waiting = asyncio.get_running_loop().create_future()
         self._results = []
         if self._socket is None:
-            self._socket = pgconn.socket
-            loop.add_reader(self._socket, self._read, pgconn)
+            self._watch(pgconn)
         return await self._waiting
+
+    def _watch(self, pgconn: PGconn) -> None:
+        self._socket = pgconn.socket
+        asyncio.get_running_loop().add_reader(self._socket, self._read, pgconn)
 
     def _read(self, pgconn: PGconn) -> None:
         waiting = self._waiting
@@ -117,7 +119,13 @@ class _Answers:
                     waiting.set_result(self._results)
                     return
                 self._results.append(result)
-        except psycopg.Error as error:
+            # Anew: after an error on a socket uvloop calls once, and then watches it no longer,
+            # although what the server said before it closed may be all that was read by then.
+            self.stop()
+            self._watch(pgconn)
+        except Exception as error:
+            # At once: libpq has closed the socket, and a connection made next may get its number.
+            self.stop()
             waiting.set_exception(error)
 
     def stop(self) -> None:
