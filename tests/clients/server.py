@@ -57,6 +57,9 @@ class DevServer:
     MUTATIONS_MEANWHILE_MIN = 21
     """What one client gets acknowledged while another's function runs into its time limit."""
 
+    KEEPS_ORDER = True
+    """Whether the messages of one socket are taken in the order in which they were sent."""
+
     BURST = 300
     """Mutations around an interruption, eight at a time."""
 

@@ -17,15 +17,26 @@ def fetched(port: str, path: str) -> str:
         return answer.read().decode()
 
 
-def signs_in(url: str, room: str, port: str) -> None:
+def seen_live(client: ConvexClient, wanted: object) -> None:
+    """Wait until the live client's functions see this identity."""
+    for seen in client.subscribe("notes:me"):
+        if seen == wanted:
+            return
+
+
+def signs_in(url: str, room: str, port: str, *, waits: bool = False) -> None:
     """Both clients, then the live one signed out again."""
     for name, client in (("live", ConvexClient(url)), ("http", ConvexHttpClient(url))):
         anonymous = client.query("notes:me")
         client.set_auth(fetched(port, f"/token?subject={room}"))
+        if waits and isinstance(client, ConvexClient):
+            seen_live(client, room)
         client.mutation("notes:write", {"text": f"by {name}"})
         notes = client.query("notes:visible")
         me = client.query("notes:me")
         client.clear_auth()
+        if waits and isinstance(client, ConvexClient):
+            seen_live(client, None)
         emit(
             name,
             anonymous=anonymous,
@@ -36,6 +47,11 @@ def signs_in(url: str, room: str, port: str) -> None:
     forged = ConvexHttpClient(url)
     forged.set_auth(fetched(port, "/stranger"))
     emit_error("forged", lambda: forged.query("notes:me"))
+
+
+def signs_in_and_waits(url: str, room: str, port: str) -> None:
+    """As a program does where an order of messages is not promised (docs/auth.md)."""
+    signs_in(url, room, port, waits=True)
 
 
 if __name__ == "__main__":
