@@ -9,6 +9,9 @@ from syncline.limits import FUNCTION_PATH_CHARACTERS_MAX, IDENTIFIER_CHARACTERS_
 
 # Only modules that Python can import, so no dots but that of ".js"; at least one alphanumeric.
 _COMPONENT = re.compile(rf"(?=_*[A-Za-z0-9])[A-Za-z0-9_]{{1,{IDENTIFIER_CHARACTERS_MAX}}}\Z")
+SYSTEM_PREFIX = "_system/"
+"""Of modules that are ours: only an admin may call their functions."""
+
 _FUNCTION = re.compile(
     rf"(?=_*[A-Za-z0-9])[A-Za-z_][A-Za-z0-9_]{{0,{IDENTIFIER_CHARACTERS_MAX - 1}}}\Z"
 )

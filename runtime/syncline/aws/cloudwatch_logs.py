@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from syncline.drivers.log_events import LogEvent
 from syncline.drivers.recent_logs import LogPage
 from syncline.errors import UnavailableError
-from syncline.execution.called_function import SYSTEM_PREFIX
+from syncline.function_path import SYSTEM_PREFIX
 from syncline.ports import Clock
 
 if TYPE_CHECKING:

@@ -49,6 +49,9 @@ SETTLING_MS: Final = 60
 """Twice by what messages of one socket overtake each other in the local cloud; ours. What AWS does
 is settled by the smoke test (protocols.md rule 20)."""
 
+ADMIN_MS: Final = 5_000
+"""Ours: a message may wait for a cold function while the next one meets a warm one."""
+
 _T = TypeVar("_T")
 
 logger = logging.getLogger(__name__)
@@ -147,6 +150,7 @@ class Process:
                     idle_ms=None,
                     orders_requests=True,
                     settling_ms=SETTLING_MS,
+                    admin_ms=ADMIN_MS,
                     sends_pings=False,
                     life_ms=CONNECTION_LIFE_MS,
                 ),

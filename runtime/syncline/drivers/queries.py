@@ -26,7 +26,7 @@ from syncline.drivers.answers import (
 from syncline.drivers.log_events import LogEvent, LogStream
 from syncline.drivers.replica import Replica
 from syncline.errors import UnavailableError
-from syncline.execution.called_function import SYSTEM_PREFIX
+from syncline.function_path import SYSTEM_PREFIX
 from syncline.limits import (
     OBSERVED_TIME_SHARED_SECONDS,
     QUERY_CACHE_BYTES_MAX,

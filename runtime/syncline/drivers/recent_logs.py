@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from syncline.drivers.log_events import LogEvent
-from syncline.execution.called_function import SYSTEM_PREFIX
+from syncline.function_path import SYSTEM_PREFIX
 from syncline.limits import LOGS_KEPT_BYTES_MAX, LOGS_KEPT_MAX
 from syncline.ports import Clock
 

@@ -4,14 +4,12 @@ from syncline.errors import ApplicationError, CallerError, SynclineError
 from syncline.execution.arguments import ServerMadeError
 from syncline.execution.determinism.call_state import NondeterminismError
 from syncline.execution.stack_trace import describe
-from syncline.function_path import parse
+from syncline.function_path import SYSTEM_PREFIX, parse
 from syncline.ports import FunctionError
 from syncline.registration.registry import FunctionDefinition
 from syncline.transaction.usage import LimitExceededError
 from syncline.values import wire_json
 from syncline.values.value import normalize
-
-SYSTEM_PREFIX = "_system/"
 
 
 def require_callable(

@@ -25,7 +25,6 @@ from syncline.execution.arguments import (
     encode_result,
 )
 from syncline.execution.called_function import (
-    SYSTEM_PREFIX,
     display_name,
     function_error,
     require_callable,
@@ -38,6 +37,7 @@ from syncline.execution.determinism.call_state import CallState
 from syncline.execution.determinism.time_limit import TimeLimitExceeded, timeout_message
 from syncline.execution.row_rules import RowRules
 from syncline.execution.scheduled_functions import ScheduledFunctions
+from syncline.function_path import SYSTEM_PREFIX
 from syncline.limits import NESTED_CALLS_MAX
 from syncline.ports import FunctionCall, FunctionOutcome, Page, Read
 from syncline.registration.registry import FunctionDefinition, LoadedBundle, path_of

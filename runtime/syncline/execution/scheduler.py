@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, cast
 
 from syncline.errors import DeveloperError
-from syncline.execution.called_function import SYSTEM_PREFIX, display_name
+from syncline.execution.called_function import display_name
 from syncline.execution.calls import ContextCall, ContextCalls
 from syncline.execution.database import DatabaseWriter
 from syncline.execution.determinism.call_state import CallState
 from syncline.execution.scheduled_functions import ScheduledFunctions
+from syncline.function_path import SYSTEM_PREFIX
 from syncline.limits import (
     SCHEDULED_ARGUMENTS_BYTES_MAX,
     SCHEDULED_DAYS_MAX,

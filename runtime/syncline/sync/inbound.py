@@ -120,6 +120,11 @@ def is_settling(state: SessionState, limits: SessionLimits) -> bool:
     return state.identity_version == 0 and state.now_ms < state.connected_ms + limits.settling_ms
 
 
+def awaits_admin(state: SessionState, limits: SessionLimits) -> bool:
+    """Whether an Authenticate that makes the client an admin may still be on its way."""
+    return state.identity_version == 0 and state.now_ms < state.connected_ms + limits.admin_ms
+
+
 def _is_ahead(step: Step, request_id: int) -> bool:
     """Whether an earlier message is, or may be, still to come."""
     state = step.state

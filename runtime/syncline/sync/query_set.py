@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from syncline.function_path import SYSTEM_PREFIX
 from syncline.sync.effects import QuerySpec
 from syncline.sync.messages import Add, ModifyQuerySet
 
@@ -68,20 +69,26 @@ class QuerySet(msgspec.Struct):
         self.stale.update(dict.fromkeys(stale))
         return bool(stale)
 
-    def take_stale(self) -> tuple[tuple[QuerySpec, ...], tuple[int, ...]]:
+    def take_stale(
+        self, *, awaits_admin: bool = False
+    ) -> tuple[tuple[QuerySpec, ...], tuple[int, ...]]:
         """The stale queries, which count as being run from now on.
 
-        Returns them as (to run, ids of those that name a component and so can't be run).
+        Returns them as (to run, ids of those that name a component and so can't be run). If
+        `awaits_admin`, those that only an admin may ask stay stale.
         """
+        kept: dict[int, None] = {}
         to_run: list[QuerySpec] = []
         refused: list[int] = []
         for query_id in self.stale:
             query = self.queries[query_id]
-            if query.component:
+            if awaits_admin and query.path.startswith(SYSTEM_PREFIX):
+                kept[query_id] = None
+            elif query.component:
                 refused.append(query_id)
             else:
                 to_run.append(QuerySpec(query_id, query.path, query.arguments, query.journal))
-        self.stale = {}
+        self.stale = kept
         return tuple(to_run), tuple(refused)
 
     def take_removed(self) -> tuple[int, ...]:

@@ -31,7 +31,7 @@ from syncline.sync.effects import (
     UpdatePlan,
     VerifyToken,
 )
-from syncline.sync.inbound import hold_message, is_settling, take_held, take_message
+from syncline.sync.inbound import awaits_admin, hold_message, is_settling, take_held, take_message
 from syncline.sync.messages import decode_message, read_text
 from syncline.sync.phases import HANDLING, Handling, Phase
 from syncline.sync.results import CallResult, QueryResult
@@ -184,11 +184,20 @@ class Session:
             times.append(state.last_heard_ms + limits.idle_ms)
         if state.held.since_ms is not None:
             times.append(state.held.since_ms + limits.held_ms)
+        if self._lacks_admin:
+            times.append(state.connected_ms + limits.admin_ms)
         if self.is_settling:
             times.append(state.connected_ms + limits.settling_ms)
         if (end_ms := self._end_ms) is not None:
             times.append(max(end_ms, state.now_ms + 1) if state.requests.actions else end_ms)
         return min(times, default=None)
+
+    @property
+    def _lacks_admin(self) -> bool:
+        """Whether queries were left out of an update for want of an admin."""
+        state = self._state
+        may_wait = self._limits.admin_ms and not state.identity_version
+        return bool(may_wait and state.query_set.stale) and not state.update_wanted
 
     @property
     def _end_ms(self) -> int | None:
@@ -324,7 +333,8 @@ class Session:
     def plan_update(self) -> UpdatePlan:
         """Begin the update that is wanted; end it with `finish_update`."""
         assert self.wants_update, "no update is wanted, or none may begin"
-        return make_plan(self._state)
+        state = self._state
+        return make_plan(state, awaits_admin=awaits_admin(state, self._limits))
 
     def finish_update(
         self, plan: UpdatePlan, ts: int, results: Mapping[int, QueryResult], now_ms: int
@@ -391,8 +401,10 @@ class Session:
         return [*step.effects, *self.settle(now_ms)]
 
     def settle(self, now_ms: int) -> list[Effect]:
-        """Take the requests that waited for an Authenticate, once none is to be expected."""
+        """Take what waited for an Authenticate, once none is to be expected."""
         step = self._begin(now_ms)
+        if self._lacks_admin and not awaits_admin(self._state, self._limits):
+            self._state.update_wanted = True
         if self._state.phase is Phase.CONNECTED and self._state.held.requests:
             try:
                 take_held(step)

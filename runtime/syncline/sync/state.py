@@ -34,6 +34,9 @@ class SessionLimits(msgspec.Struct, frozen=True):
     settling_ms: int = 0
     """So long after Connect requests wait for an Authenticate that they may have overtaken, where
     the transport may swap messages: they are meant for its identity."""
+    admin_ms: int = 0
+    """So long after Connect queries that only an admin may ask wait for an Authenticate that they
+    may have overtaken, where the transport may swap messages: official tools end on their error."""
     held_ms: int = 10_000
     """So long an early message waits for an earlier one that is missing."""
     idle_ms: int | None = 120_000

@@ -17,9 +17,9 @@ _TRANSITION_BYTES = 512
 """More than a Transition without modifications takes."""
 
 
-def make_plan(state: SessionState) -> UpdatePlan:
-    """Take everything that changed into a plan."""
-    to_run, refused = state.query_set.take_stale()
+def make_plan(state: SessionState, *, awaits_admin: bool = False) -> UpdatePlan:
+    """Take everything that changed into a plan; what waits for an admin stays behind."""
+    to_run, refused = state.query_set.take_stale(awaits_admin=awaits_admin)
     state.plans += 1
     plan = UpdatePlan(
         number=state.plans,

@@ -436,3 +436,54 @@ def test_a_closed_session_ignores_whatever_still_happens():
     assert session.tick(START_MS + 10**9) == []
     session.invalidated()
     assert not session.wants_update
+
+
+SWAPPING = SessionLimits(orders_requests=True, settling_ms=60, admin_ms=5_000)
+
+
+def asks_as_admin_to_be() -> Conversation:
+    """A new client asked for a system function, and its Authenticate was overtaken by that."""
+    conversation = Conversation(limits=SWAPPING)
+    conversation.modifies(0, add(0, "_system/cli/tables"), add(1))
+    plan, _ = conversation.updates(100, {1: "anybody's"})
+    assert [query.query_id for query in plan.queries] == [1]
+    assert not conversation.session.wants_update
+    assert not conversation.session.is_settling
+    assert conversation.session.next_tick_ms == START_MS + 5_000
+    return conversation
+
+
+def test_a_query_for_admins_waits_for_the_authenticate_that_it_may_have_overtaken():
+    conversation = asks_as_admin_to_be()
+    conversation.signs_in(0)
+    conversation.session.authenticated(0, None, START_MS, is_admin=True)
+    plan, _ = conversation.updates(101, {0: "the tables", 1: "anybody's"})
+    assert plan.is_admin
+    assert [query.query_id for query in plan.queries] == [0, 1]
+
+
+@pytest.mark.parametrize("wait", ["tick", "settle"])
+def test_a_query_for_admins_by_a_client_without_a_token_is_answered_after_the_time(wait: str):
+    conversation = asks_as_admin_to_be()
+    pass_time = getattr(conversation.session, wait)
+    pass_time(START_MS + 4_999)
+    assert not conversation.session.wants_update
+    pass_time(START_MS + 5_000)
+    plan, _ = conversation.updates(101, {0: QueryResult.failure("Could not find it.")})
+    assert [query.query_id for query in plan.queries] == [0]
+    assert not conversation.session.wants_update
+
+
+def test_where_messages_keep_their_order_a_query_for_admins_is_answered_at_once():
+    conversation = Conversation()
+    conversation.modifies(0, add(0, "_system/cli/tables"))
+    plan, _ = conversation.updates(100, {0: QueryResult.failure("Could not find it.")})
+    assert [query.query_id for query in plan.queries] == [0]
+
+
+def test_a_query_for_admins_may_be_removed_while_it_waits():
+    conversation = asks_as_admin_to_be()
+    conversation.modifies(1, remove(0))
+    plan, _ = conversation.updates(101)
+    assert plan.queries == ()
+    assert plan.removed == (0,)
