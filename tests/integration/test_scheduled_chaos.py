@@ -34,7 +34,7 @@ def _disturb(server: DevServer, round_: int, trace: Path, chance: random.Random)
             seconds=SPREAD_SECONDS,
             trace=str(trace),
         )
-        while jobs:
+        while len(jobs) > 1:
             some = chance.sample(jobs, 2)
             server.mutation("jobs:cancel", jobs=some)
             jobs = [job for job in jobs if job not in some][4:]

@@ -339,7 +339,9 @@ class LocalCloud:
         self._exit.push_async_callback(self._stop_tasks)
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.get_running_loop().create_task(work))
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(_tell_if_failed)
+        self._tasks.append(task)
 
     async def _stop_tasks(self) -> None:
         for task in self._tasks:
@@ -388,6 +390,13 @@ class LocalCloud:
     async def stop(self) -> None:
         """End everything; data stays in its folder."""
         await self._exit.aclose()
+
+
+def _tell_if_failed(task: asyncio.Task[None]) -> None:
+    """None of these ends by itself: what they do would silently not be done any more."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        context = {"message": "A part of the local cloud has ended", "exception": error}
+        task.get_loop().call_exception_handler(context)
 
 
 def _credentials(role: str) -> Credentials:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
 
 from syncline.local_cloud.disorder import Disorder
 from syncline.local_cloud.moto_queues import on_arrival
@@ -118,7 +119,12 @@ class QueueConsumer:
             while True:
                 await self._paused.wait()
                 self._arrived.clear()
-                messages = await self._receive()
+                try:
+                    messages = await self._receive()
+                except (BotoCoreError, ClientError) as error:
+                    # A mapping never gives up: as long as it is there, it polls.
+                    logger.warning("%s can't be polled: %s", name, error)
+                    messages = ()
                 if messages:
                     await self._hand_out(messages)
                 else:
