@@ -5,10 +5,12 @@ first, so that no worker is left with a long file while the others have nothing 
 """
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
@@ -44,8 +46,19 @@ _FIRST = (
 _TOGETHER = ("tests/local_cloud", "infra_tests")
 """Folders whose files share what takes long to make: a cloud takes 25 s, the stacks 15 s."""
 
-_APART = frozenset({"test_deployments.py", "test_react_quickstart.py", "test_sign_in.py"})
+_APART = frozenset({"test_deployments.py", "test_examples.py", "test_sign_in.py"})
 """Files of those that have a cloud of their own."""
+
+
+@cache
+def _parsed(file_path: str) -> Any:
+    return _load_file(JSONFileLoader(), file_path)
+
+
+# A session of the SDK parses the models of its services anew, a sixth of a second for each of the
+# thousands of processes that tests pretend to start. It only reads what it has parsed.
+_load_file = JSONFileLoader.load_file
+setattr(JSONFileLoader, "load_file", lambda _, file_path: _parsed(file_path))  # noqa: B010 - a method
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,19 +3,24 @@
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from scripts.node_toolchain import install_packages, node_toolchain
 from tests.clients.program import ClientProgram
-from tests.clients.server import DevServer
+from tests.clients.server import PROJECT, DevServer
 
 HERE = Path(__file__).parent
 FUNCTIONS = HERE / "functions"
 
 StartProgram = Callable[..., ClientProgram]
 """(program file's name, scenario, server, room) -> the running program"""
+
+
+ServeExample = Callable[[str], DevServer]
+"""(name of a folder of examples/) -> a server of its functions"""
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +34,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
 def own_server(tmp_path: Path) -> Iterator[DevServer]:
     """A server for one test, which may kill it."""
     with DevServer(FUNCTIONS, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeExample]:
+    """Serves examples, until the end of the module."""
+    with ExitStack() as running:
+
+        def serve(name: str) -> DevServer:
+            functions = PROJECT / "examples" / name / "functions"
+            return running.enter_context(DevServer(functions, tmp_path_factory.mktemp(name)))
+
+        yield serve
+
+
+@pytest.fixture
+def app_server(tmp_path: Path) -> Iterator[DevServer]:
+    """The sample app's functions, served."""
+    with DevServer(PROJECT / "functions", tmp_path / "app") as running:
         yield running
 
 

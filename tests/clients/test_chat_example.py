@@ -8,8 +8,9 @@ import pytest
 from scripts.chromium import ensure_chromium
 from scripts.node_toolchain import node_toolchain
 from tests.clients.built_page import built_page
+from tests.clients.conftest import ServeExample
 from tests.clients.program import ClientProgram
-from tests.clients.server import PROJECT, DevServer
+from tests.clients.server import PROJECT
 
 pytestmark = pytest.mark.clients
 
@@ -17,19 +18,17 @@ EXAMPLE = PROJECT / "examples" / "chat"
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[str]:
-    with (
-        DevServer(EXAMPLE / "functions", tmp_path / "app") as server,
-        built_page(EXAMPLE, tmp_path / "built", {"VITE_CONVEX_URL": server.url}) as address,
-    ):
+def chat_page(example: ServeExample, tmp_path: Path) -> Iterator[str]:
+    server = example("chat")
+    with built_page(EXAMPLE, tmp_path / "built", {"VITE_CONVEX_URL": server.url}) as address:
         yield address
 
 
-def test_two_tabs_share_messages_and_images_and_a_search_stays_live(page: str):
+def test_two_tabs_share_messages_and_images_and_a_search_stays_live(chat_page: str):
     screenshots = PROJECT / "test-results"
     screenshots.mkdir(exist_ok=True)
     toolchain = node_toolchain()
-    program = ("node", "node/chat_pages.mjs", page, str(screenshots), ensure_chromium())
+    program = ("node", "node/chat_pages.mjs", chat_page, str(screenshots), ensure_chromium())
     with ClientProgram(toolchain.command(*program), toolchain.environment()) as tabs:
         both = ["The tomatoes are ripe", "Mine have a disease"]
         assert tabs.event("agree")["shown"] == [both, both]

@@ -1,7 +1,6 @@
 """The React Native quickstart: type-checked, and run under React Native's jest preset."""
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -13,19 +12,18 @@ pytestmark = pytest.mark.clients
 EXAMPLE = PROJECT / "examples" / "quickstart-expo"
 
 
-def test_the_app_is_well_typed_and_its_hooks_follow_the_server(tmp_path: Path):
+def test_the_app_is_well_typed_and_its_hooks_follow_the_server(app_server: DevServer):
     install_packages(EXAMPLE)
     toolchain = node_toolchain()
-    with DevServer(PROJECT / "functions", tmp_path) as server:
-        environment = {**toolchain.environment(), "EXPO_PUBLIC_CONVEX_URL": server.url, "CI": "1"}
-        for command in (("npx", "tsc", "--noEmit"), ("npx", "jest", "--runInBand")):
-            answer = subprocess.run(
-                toolchain.command(*command),
-                cwd=EXAMPLE,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=120,
-            )
-            assert answer.returncode == 0, answer.stdout + answer.stderr
+    environment = {**toolchain.environment(), "EXPO_PUBLIC_CONVEX_URL": app_server.url, "CI": "1"}
+    for command in (("npx", "tsc", "--noEmit"), ("npx", "jest", "--runInBand")):
+        answer = subprocess.run(
+            toolchain.command(*command),
+            cwd=EXAMPLE,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "2 passed" in answer.stderr, "jest ran both tests"

@@ -7,11 +7,11 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.clients.conftest import ServeExample
 from tests.clients.server import PROJECT, DevServer
 
 pytestmark = pytest.mark.clients
@@ -21,9 +21,8 @@ PROGRAM = [sys.executable, str(EXAMPLE / "gallery.py")]
 
 
 @pytest.fixture(scope="module")
-def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
-    with DevServer(EXAMPLE / "functions", tmp_path_factory.mktemp("gallery")) as server:
-        yield server
+def gallery(example: ServeExample) -> DevServer:
+    return example("file-gallery")
 
 
 def run(server: DevServer, *arguments: str) -> str:

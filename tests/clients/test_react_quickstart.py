@@ -22,13 +22,6 @@ MESSAGES = 25
 
 
 @pytest.fixture
-def app_server(tmp_path: Path) -> Iterator[DevServer]:
-    """The sample app's functions, served."""
-    with DevServer(PROJECT / "functions", tmp_path / "app") as running:
-        yield running
-
-
-@pytest.fixture
 def page(app_server: DevServer, tmp_path: Path) -> Iterator[str]:
     """Address of the example, type-checked and built for the server."""
     environment = {"VITE_CONVEX_URL": app_server.url}

@@ -3,10 +3,10 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests.clients.conftest import ServeExample
 from tests.clients.server import PROJECT, DevServer
 
 pytestmark = pytest.mark.clients
@@ -39,24 +39,22 @@ def shown(program: "subprocess.Popen[str]") -> list[str]:
     raise AssertionError("the program has ended")
 
 
-def test_questions_find_notes_by_meaning_and_go_on_doing_so(tmp_path: Path):
-    with DevServer(EXAMPLE / "functions", tmp_path) as server:
-        add(server, "--notes")
-        question = subprocess.Popen(
-            command("where do I feel pain?"),
-            env=environment(server),
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            first = shown(question)
-            assert first[0] == "The dentist moved my appointment to Tuesday"
-            assert len(first) == 3
-            add(server, "--add", "The doctor says: sleep more")
-            assert "The doctor says: sleep more" in shown(question)[:2]
-        finally:
-            question.kill()
-            question.communicate()
+def test_questions_find_notes_by_meaning_and_go_on_doing_so(server_with_notes: DevServer):
+    question = subprocess.Popen(
+        command("where do I feel pain?"),
+        env=environment(server_with_notes),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        first = shown(question)
+        assert first[0] == "The dentist moved my appointment to Tuesday"
+        assert len(first) == 3
+        add(server_with_notes, "--add", "The doctor says: sleep more")
+        assert "The doctor says: sleep more" in shown(question)[:2]
+    finally:
+        question.kill()
+        question.communicate()
 
 
 @pytest.mark.parametrize(
@@ -75,7 +73,7 @@ def test_other_questions(server_with_notes: DevServer, question: str, note: str)
 
 
 @pytest.fixture(scope="module")
-def server_with_notes(tmp_path_factory: pytest.TempPathFactory):
-    with DevServer(EXAMPLE / "functions", tmp_path_factory.mktemp("notes")) as server:
-        add(server, "--notes")
-        yield server
+def server_with_notes(example: ServeExample) -> DevServer:
+    server = example("semantic-search")
+    add(server, "--notes")
+    return server

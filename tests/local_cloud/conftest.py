@@ -69,12 +69,10 @@ def own_server(server: CloudServer) -> CloudServer:
 
 @pytest.fixture(scope="session")
 def app_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudServer]:
-    """The sample app's functions, deployed."""
-    with CloudServer(PROJECT / "functions", tmp_path_factory.mktemp("app")) as running:
+    """The sample app's functions, deployed, with the distributions that examples need."""
+    folder: Path = tmp_path_factory.mktemp("app")
+    shutil.copytree(PROJECT / "functions", folder / "all")
+    lock = PROJECT / "examples" / "scheduled-emails" / "functions" / "requirements.txt"
+    shutil.copy(lock, folder / "all")
+    with CloudServer(folder / "all", folder / "project") as running:
         yield running
-
-
-@pytest.fixture
-def app_server(app_cloud: CloudServer) -> CloudServer:
-    """The same, for the tests of the React quickstart."""
-    return app_cloud

@@ -73,7 +73,9 @@ async function agree(tabs, number) {
 
 async function tasks(context) {
   const tabs = [await open(context, "first"), await open(context, "second")];
-  emit("open", { empty: await tabs[0].tasks.getByText("Nothing to do.").isVisible() });
+  const empty = tabs[0].tasks.getByText("Nothing to do.");
+  await empty.waitFor();
+  emit("open", { empty: await empty.isVisible() });
 
   emit("imported", { shown: await agree(tabs, 3) });
 
