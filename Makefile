@@ -6,6 +6,9 @@ INSTALLED := .venv/.installed
 # Two workers are stable on two cores; more cores get more, but not so many that timing tests starve.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
+# Where it is set, each of the thousand processes of a test run compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install dev check test synth clients browser bench clean
 
