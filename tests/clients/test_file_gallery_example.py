@@ -13,6 +13,7 @@ import pytest
 
 from tests.clients.conftest import ServeExample
 from tests.clients.server import PROJECT, DevServer
+from tests.integration.deployed_project import DeployedProject
 
 pytestmark = pytest.mark.clients
 
@@ -98,3 +99,19 @@ def test_what_is_no_image_or_too_large_is_refused_by_both_ways(gallery: DevServe
         assert refusal(large) == 413
     assert refusal(f"{gallery.site}/image?file=nonsense") == 404
     assert gallery.query("images:newest") == before
+
+
+def test_a_snapshot_has_the_files_by_both_command_lines(gallery: DevServer, tmp_path: Path):
+    cat = tmp_path / "cat.png"
+    cat.write_bytes(b"\x89PNG\r\n\x1a\n" + os.urandom(50_000))
+    run(gallery, "--add", str(cat))
+    digest = hashlib.sha256(cat.read_bytes()).hexdigest()
+    before = [(image["_id"], image["file"]) for image in gallery.query("images:newest")]
+    project = DeployedProject(gallery, tmp_path)
+    project.convex("export", "--include-file-storage", "--path", "official.zip")
+    project.syncline("export", "--include-file-storage", "--path", "own.zip")
+    for command, snapshot in ((project.syncline, "official.zip"), (project.convex, "own.zip")):
+        command("import", "--replace", "--yes", snapshot)
+        images = gallery.query("images:newest")
+        assert [(image["_id"], image["file"]) for image in images] == before
+        assert got(images[0]["url"]) == ("image/png", digest)

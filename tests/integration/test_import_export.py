@@ -58,8 +58,8 @@ class Exchange:
     def __init__(self, app: Deployment, folder: Path) -> None:
         self.app = app
         self.files = ExchangeFolder(folder)
-        self.importer = Importer(app.engine, self.files)
-        self.exporter = Exporter(app.engine, self.files)
+        self.importer = Importer(app.engine, self.files, app.storage)
+        self.exporter = Exporter(app.engine, self.files, app.storage)
 
     async def import_(
         self, content: bytes, table: str | None, mode: str = "requireEmpty", form: str = "jsonLines"
@@ -84,9 +84,9 @@ class Exchange:
         assert isinstance(state, dict)
         return state
 
-    async def export(self) -> bytes:
+    async def export(self, *, with_files: bool = False) -> bytes:
         """Export; the zip."""
-        await self.exporter.request()
+        await self.exporter.request(with_files=with_files)
         while self.exporter._tasks:
             await next(iter(self.exporter._tasks))
         row = await self.app.query("_system/cli/exports:getLatest")

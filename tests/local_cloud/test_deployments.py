@@ -89,6 +89,16 @@ def test_imports_and_exports_go_through_the_bucket(cloud: CloudThread, tmp_path:
     assert (tmp_path / "all.zip").stat().st_size > 1000
 
 
+def test_snapshots_take_the_files_along(cloud: CloudThread, tmp_path: Path):
+    with _npm(cloud, "direct:1000", "filed", "files") as client:
+        client.finish()
+    files = cloud.command("data", "_storage", "--json")
+    snapshot = str(tmp_path / "files.zip")
+    cloud.command("export", "--include-file-storage", "--path", snapshot)
+    cloud.command("import", "--replace", "--yes", snapshot)
+    assert cloud.command("data", "_storage", "--json") == files
+
+
 def test_files_lie_in_the_bucket(cloud: CloudThread):
     for scenario in ("story", "refusals", "direct:1000"):
         with _npm(cloud, scenario, "filed", "files") as client:

@@ -214,6 +214,9 @@ def export(
         Path | None,
         typer.Option(help="The zip to write, or a folder [default: snapshot_<time>.zip]."),
     ] = None,
+    include_file_storage: Annotated[
+        bool, typer.Option("--include-file-storage", help="Export the files too.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     url: UrlOption = None,
     admin_key: AdminKeyOption = None,
@@ -222,16 +225,19 @@ def export(
     """Export all documents, as they are at one moment, into a zip."""
     if path is not None and path.is_file():
         raise CallerError("FileExists", f"{path} exists already; name another file with --path.")
-    written = asyncio.run(_export(resolve_target(url, admin_key, data), path))
+    target = resolve_target(url, admin_key, data)
+    written = asyncio.run(_export(target, path, with_files=include_file_storage))
     if json:
         print_json({"path": str(written), "bytes": written.stat().st_size}, indent=False)
     else:
         say(f"Exported to {written}.", "green")
 
 
-async def _export(target: Target, path: Path | None) -> Path:
+async def _export(target: Target, path: Path | None, *, with_files: bool) -> Path:
     async with DeploymentClient.open(target) as client:
-        await client.post("/api/export/request/zip", query={"includeStorage": "false"})
+        await client.post(
+            "/api/export/request/zip", query={"includeStorage": str(with_files).lower()}
+        )
         with PEOPLE.status("Taking the snapshot"):
             ts = await _exported(client)
         file = _export_path(path, f"snapshot_{ts}.zip")

@@ -13,6 +13,8 @@ import msgspec
 
 from syncline.drivers.deployment import Deployment
 from syncline.drivers.exchange_files import ExchangeFiles
+from syncline.drivers.file_exports import files_at, write_files
+from syncline.drivers.file_storage import FileStorage
 from syncline.drivers.system_calls import system_mutation, system_query, system_query_json
 from syncline.exchange.snapshot_zip import SnapshotTable, SnapshotWriter
 from syncline.values.value import Int64, Value
@@ -38,13 +40,14 @@ _decode_page = msgspec.json.Decoder(_Page).decode
 class Exporter:
     """Runs exports of one deployment; `close` before the engine closes."""
 
-    def __init__(self, deployment: Deployment, files: ExchangeFiles) -> None:
+    def __init__(self, deployment: Deployment, files: ExchangeFiles, storage: FileStorage) -> None:
         self._deployment = deployment
         self._files = files
+        self._storage = storage
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def request(self) -> None:
-        """Start an export. SystemCallError: one is running already."""
+    async def request(self, *, with_files: bool = False) -> None:
+        """Start an export, with or without the files. SystemCallError: one is running."""
         noted = await system_mutation(self._deployment, "_system/exports:request", {})
         assert isinstance(noted, dict)
         export_id, forgotten = noted["id"], noted["files"]
@@ -52,7 +55,9 @@ class Exporter:
         assert isinstance(forgotten, list)
         for name in forgotten:
             await asyncio.to_thread(self._files.remove, str(name))
-        task = asyncio.get_running_loop().create_task(self._guarded(export_id))
+        task = asyncio.get_running_loop().create_task(
+            self._guarded(export_id, with_files=with_files)
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -67,9 +72,9 @@ class Exporter:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _guarded(self, export_id: str) -> None:
+    async def _guarded(self, export_id: str, *, with_files: bool) -> None:
         try:
-            await self._export(export_id)
+            await self._export(export_id, with_files=with_files)
         except Exception as error:
             logger.exception("The export failed")
             await self._set_state(export_id, {"state": "failed", "error_message": str(error)})
@@ -79,7 +84,7 @@ class Exporter:
             self._deployment, "_system/exports:set_state", {"exportId": export_id, "state": state}
         )
 
-    async def _export(self, export_id: str) -> None:
+    async def _export(self, export_id: str, *, with_files: bool) -> None:
         ts = self._deployment.latest_ts()
         await self._set_state(export_id, {"state": "in_progress", "start_ts": Int64(ts)})
         rows = await system_query(self._deployment, "_system/exports:tables", {}, at=ts)
@@ -93,7 +98,7 @@ class Exporter:
         file = await asyncio.to_thread(self._files.create, name)
         try:
             with file:
-                await self._write(file, tables, ts)
+                await self._write(file, tables, ts, with_files=with_files)
         except BaseException:
             self._files.remove(name)
             raise
@@ -107,11 +112,16 @@ class Exporter:
             },
         )
 
-    async def _write(self, file: BinaryIO, tables: list[SnapshotTable], ts: int) -> None:
+    async def _write(
+        self, file: BinaryIO, tables: list[SnapshotTable], ts: int, *, with_files: bool
+    ) -> None:
+        files = await files_at(self._deployment, ts) if with_files else None
         with closing(SnapshotWriter(file, tables)) as writer:
             for table in tables:
                 with writer.table(table.name) as target:
                     await self._write_table(target, table.name, ts)
+            if files is not None:
+                await write_files(writer, files, self._storage)
 
     async def _write_table(self, target: IO[bytes], table: str, ts: int) -> None:
         cursor: str | None = None

@@ -7,14 +7,19 @@ a file's or is pending, and `sweep` removes the bytes of what has been pending f
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from syncline.drivers.deployment import Deployment
 from syncline.drivers.http_messages import HttpError
-from syncline.drivers.system_calls import system_mutation, system_mutation_at, system_query
+from syncline.drivers.system_calls import (
+    SystemCallError,
+    system_mutation,
+    system_mutation_at,
+    system_query,
+)
 from syncline.errors import UnavailableError
 from syncline.execution.file_addresses import PUT_PATH, is_public_key, make_key, private_key
 from syncline.file_ports import DirectUpload, FileStore, WrittenFile
@@ -49,6 +54,19 @@ class FileRow:
     """Base64."""
     size: int
     content_type: str | None
+
+    @classmethod
+    def of(cls, found: Mapping[str, Value]) -> Self:
+        """The file that a system function of files answers."""
+        secret, content_type = found["secret"], found["contentType"]
+        return cls(
+            str(found["storageId"]),
+            str(found["key"]),
+            secret if isinstance(secret, str) else None,
+            str(found["sha256"]),
+            int(str(found["size"])),
+            content_type if isinstance(content_type, str) else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +132,34 @@ class FileStorage:
         return await self._keep(begun, chunks, content_type, sha256)
 
     async def restore(
-        self, document: dict[str, Value], chunks: AsyncIterator[bytes], *, sha256: bytes
+        self,
+        document: dict[str, Value],
+        chunks: AsyncIterator[bytes],
+        *,
+        sha256: bytes,
+        private: bool,
     ) -> None:
-        """Keep a file of a snapshot under its own `_storage` row. HttpError: as `receive`."""
-        begun = await self._begin_store(make_key(self._entropy.bits(128)))
+        """Keep a file of a snapshot under its own `_storage` row.
+
+        Raises:
+            HttpError: as `receive`.
+            SystemCallError: a file of that id is there.
+        """
+        key = make_key(self._entropy.bits(128))
+        begun = await self._begin_store(private_key(key) if private else key)
         content_type = document.get("contentType")
         await self._write(
             begun, chunks, content_type if isinstance(content_type, str) else None, sha256
         )
-        is_there = await system_mutation(
-            self._deployment,
-            "_system/storage:finish_import",
-            {"uploadId": begun.upload_id, "document": document},
-        )
+        try:
+            is_there = await system_mutation(
+                self._deployment,
+                "_system/storage:finish_import",
+                {"uploadId": begun.upload_id, "document": document},
+            )
+        except SystemCallError:
+            await self._abandon(begun)
+            raise
         if not is_there:
             raise await self._given_up(begun)
 
@@ -441,12 +474,4 @@ def _row(found: Value) -> FileRow | None:
     if found is None:
         return None
     assert isinstance(found, dict)
-    secret, content_type = found["secret"], found["contentType"]
-    return FileRow(
-        str(found["storageId"]),
-        str(found["key"]),
-        secret if isinstance(secret, str) else None,
-        str(found["sha256"]),
-        int(str(found["size"])),
-        content_type if isinstance(content_type, str) else None,
-    )
+    return FileRow.of(found)

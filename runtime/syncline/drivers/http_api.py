@@ -72,7 +72,7 @@ class HttpApi:
     ) -> None:
         """`part_bytes_max`: of a part of an upload. `log_seconds_max`: a request for logs waits."""
         self.authenticator = authenticator
-        self.exchange = ExchangeEndpoints(deployment, files, entropy, part_bytes_max)
+        self.exchange = ExchangeEndpoints(deployment, files, storage, entropy, part_bytes_max)
         self._functions = FunctionEndpoints(deployment)
         self._environment = EnvironmentEndpoints(deployment)
         self._logs = LogEndpoints(logs, seconds_max=log_seconds_max)
@@ -205,7 +205,7 @@ class HttpApi:
                 return await exchange.perform_import(request)
             case "POST", "/api/export/request/zip":
                 _require_admin(caller)
-                return await exchange.request_export()
+                return await exchange.request_export(request)
             case "GET", _ if path.startswith("/api/export/zip/"):
                 _require_admin(caller)
                 return await exchange.download_export(path.removeprefix("/api/export/zip/"))

@@ -22,6 +22,7 @@ import msgspec
 from syncline.drivers.deployment import Deployment
 from syncline.drivers.exchange_files import ExchangeFiles
 from syncline.drivers.exporter import Exporter, export_file
+from syncline.drivers.file_storage import FileStorage
 from syncline.drivers.functions_lock import LOCK_FILE
 from syncline.drivers.http_messages import HttpError, HttpRequest, HttpResponse, json_response
 from syncline.drivers.importer import FORMATS, MODES, Importer, ImportRequest
@@ -81,12 +82,13 @@ class ExchangeEndpoints:
         self,
         deployment: Deployment,
         files: ExchangeFiles,
+        storage: FileStorage,
         entropy: Entropy,
         part_bytes_max: int | None = None,
     ) -> None:
         """`part_bytes_max`: of a part through the API; None: what any request may have."""
-        self.importer = Importer(deployment, files)
-        self.exporter = Exporter(deployment, files)
+        self.importer = Importer(deployment, files, storage)
+        self.exporter = Exporter(deployment, files, storage)
         self._deployment = deployment
         self._files = files
         self._entropy = entropy
@@ -148,10 +150,13 @@ class ExchangeEndpoints:
             raise HttpError(400, "ImportNotWaiting", error.message) from error
         return json_response(None)
 
-    async def request_export(self) -> HttpResponse:
-        """POST /api/export/request/zip."""
+    async def request_export(self, request: HttpRequest) -> HttpResponse:
+        """POST /api/export/request/zip?includeStorage=true|false: with the files, or without."""
+        with_files = request.query.get("includeStorage", "false")
+        if with_files not in {"true", "false"}:
+            raise HttpError(400, "BadExport", "`includeStorage` is `true` or `false`.")
         try:
-            await self.exporter.request()
+            await self.exporter.request(with_files=with_files == "true")
         except SystemCallError as error:
             raise HttpError(409, "ExportInProgress", error.message) from error
         return json_response(None)

@@ -7,17 +7,21 @@ Each batch is one transaction; others see the import grow.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import BinaryIO, Final, TypeVar
 
 import orjson
 
 from syncline.drivers.deployment import Deployment
 from syncline.drivers.exchange_files import ExchangeFiles
+from syncline.drivers.file_imports import clear_files, write_files
+from syncline.drivers.file_storage import FileStorage
 from syncline.drivers.system_calls import system_mutation, system_query
 from syncline.errors import CallerError, SynclineError
-from syncline.exchange.batches import ImportBatch, ImportedTable, batches, survey
+from syncline.exchange.batches import ImportBatch, Survey, batches, survey
+from syncline.exchange.snapshot_zip import SnapshotReader
+from syncline.schema.catalog import STORAGE
 from syncline.values.value import Int64, Value
 
 MODES: Final = ("requireEmpty", "append", "replace", "replaceAll")
@@ -44,9 +48,10 @@ class ImportRequest:
 class Importer:
     """Runs imports of one deployment; `close` before the engine closes."""
 
-    def __init__(self, deployment: Deployment, files: ExchangeFiles) -> None:
+    def __init__(self, deployment: Deployment, files: ExchangeFiles, storage: FileStorage) -> None:
         self._deployment = deployment
         self._files = files
+        self._storage = storage
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def recover(self) -> None:
@@ -133,11 +138,10 @@ class Importer:
         )
 
     async def _survey(self, import_id: str, request: ImportRequest) -> None:
-        tables = await asyncio.to_thread(self._read_all, request)
+        found = await asyncio.to_thread(self._read_all, request)
+        names: list[Value] = list(found.counts)
         existing = await system_query(
-            self._deployment,
-            "_system/imports:inspect",
-            {"tables": [table.name for table in tables]},
+            self._deployment, "_system/imports:inspect", {"tables": names}
         )
         assert isinstance(existing, list)
         filled = [str(name) for name in existing]
@@ -145,65 +149,83 @@ class Importer:
             raise CallerError("TableNotEmpty", _not_empty(filled))
         replaced = filled if request.mode in {"replace", "replaceAll"} else []
         if request.mode == "replaceAll":
-            kept = {table.name for table in tables}
             every = await system_query(self._deployment, "_system/cli/tables:names", {})
             assert isinstance(every, list)
-            replaced += [str(name) for name in every if name not in kept]
+            replaced += [str(name) for name in every if name not in names]
         state: dict[str, Value] = {
             "state": "waiting_for_confirmation",
-            "message_to_confirm": _summary(tables, replaced) if replaced else None,
+            "message_to_confirm": _summary(found.counts, replaced) if replaced else None,
             "require_manual_confirmation": bool(replaced),
         }
         await self._set_state(
             import_id, {name: value for name, value in state.items() if value is not None}
         )
 
-    def _read_all(self, request: ImportRequest) -> tuple[ImportedTable, ...]:
+    def _read_all(self, request: ImportRequest) -> Survey:
         with self._files.open(request.file) as file:
             return survey(file, request.form, request.table)
 
     async def _write(self, import_id: str, request: ImportRequest) -> None:
-        tables = await asyncio.to_thread(self._read_all, request)
-        await self._clear(import_id, request, tables)
+        found = await asyncio.to_thread(self._read_all, request)
+        await self._clear(import_id, request, found)
         await system_mutation(
             self._deployment,
             "_system/imports:prepare",
             {
-                "tables": [{"name": table.name, "number": table.number} for table in tables],
+                "tables": [{"name": table.name, "number": table.number} for table in found.tables],
                 "mode": request.mode,
+                "hasFiles": found.files is not None,
             },
         )
-        total = sum(table.documents for table in tables)
-        written = 0
         file = await asyncio.to_thread(self._files.open, request.file)
         try:
-            source = batches(file, request.form, request.table)
-            while (batch := await asyncio.to_thread(_next, source)) is not None:
-                written += len(batch.documents)
-                progress = f"Importing {batch.table} ({written}/{total} documents)"
-                try:
-                    await system_mutation(
-                        self._deployment,
-                        "_system/imports:write_batch",
-                        encode_batch(import_id, progress, batch),
-                    )
-                except SynclineError as error:
-                    before = written - len(batch.documents)
-                    raise CallerError(
-                        error.code,
-                        f"{error.message} ({before} of {total} documents had been written before.)",
-                    ) from error
+            # Documents name files: whoever sees one finds the other.
+            await self._write_files(import_id, file, found)
+            file.seek(0)
+            await self._write_documents(import_id, request, file, found)
         finally:
             file.close()
-        await self._set_state(import_id, {"state": "completed", "num_rows_written": Int64(written)})
+        written = Int64(sum(found.counts.values()))
+        await self._set_state(import_id, {"state": "completed", "num_rows_written": written})
         await asyncio.to_thread(self._files.remove, request.file)
 
-    async def _clear(
-        self, import_id: str, request: ImportRequest, tables: tuple[ImportedTable, ...]
+    async def _write_files(self, import_id: str, file: BinaryIO, found: Survey) -> None:
+        if not found.files:
+            return
+
+        async def report(progress: str) -> None:
+            state: dict[str, Value] = {"state": "in_progress", "progress_message": progress}
+            await self._set_state(import_id, state)
+
+        source = await asyncio.to_thread(SnapshotReader, file)
+        await write_files(source, self._storage, found.files, report)
+
+    async def _write_documents(
+        self, import_id: str, request: ImportRequest, file: BinaryIO, found: Survey
     ) -> None:
+        total = sum(table.documents for table in found.tables)
+        written = 0
+        source = batches(file, request.form, request.table)
+        while (batch := await asyncio.to_thread(_next, source)) is not None:
+            written += len(batch.documents)
+            progress = f"Importing {batch.table} ({written}/{total} documents)"
+            try:
+                await system_mutation(
+                    self._deployment,
+                    "_system/imports:write_batch",
+                    encode_batch(import_id, progress, batch),
+                )
+            except SynclineError as error:
+                before = written - len(batch.documents)
+                raise CallerError(
+                    error.code,
+                    f"{error.message} ({before} of {total} documents had been written before.)",
+                ) from error
+
+    async def _clear(self, import_id: str, request: ImportRequest, found: Survey) -> None:
         if request.mode not in {"replace", "replaceAll"}:
             return
-        names = [table.name for table in tables]
+        names = list(found.counts)
         if request.mode == "replaceAll":
             every = await system_query(self._deployment, "_system/cli/tables:names", {})
             assert isinstance(every, list)
@@ -212,7 +234,10 @@ class Importer:
             await self._set_state(
                 import_id, {"state": "in_progress", "progress_message": f"Clearing {name}"}
             )
-            await self._clear_table(name)
+            if name == STORAGE.name:
+                await clear_files(self._deployment)
+            else:
+                await self._clear_table(name)
 
     async def _clear_table(self, name: str) -> None:
         after = 0.0
@@ -257,10 +282,9 @@ def _not_empty(names: list[str]) -> str:
     )
 
 
-def _summary(tables: tuple[ImportedTable, ...], replaced: list[str]) -> str:
+def _summary(created: Mapping[str, int], replaced: list[str]) -> str:
     """What will be created and deleted, one table a line."""
     lines = ["Import change summary:"]
-    created = {table.name: table.documents for table in tables}
     for name in sorted({*created, *replaced}):
         gone = "; all documents in it now are deleted" if name in replaced else ""
         lines.append(f"  {name}: {created.get(name, 0)} documents created{gone}")

@@ -7,6 +7,7 @@ from typing import BinaryIO, Final
 from syncline.exchange.documents import ImportedDocument, ImportFileError, reject
 from syncline.exchange.readers import READERS
 from syncline.exchange.snapshot_zip import SnapshotReader
+from syncline.schema.catalog import STORAGE
 
 BATCH_DOCUMENTS_MAX: Final = 500
 """Documents written by one mutation; ours: well inside its second of time."""
@@ -21,6 +22,20 @@ class ImportedTable:
     name: str
     number: int | None
     documents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a file holds. `files`: how many, None if it is not about files."""
+
+    tables: tuple[ImportedTable, ...]
+    files: int | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows by table, files among them."""
+        counts = {table.name: table.documents for table in self.tables}
+        return counts if self.files is None else {**counts, STORAGE.name: self.files}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +69,22 @@ def read_tables(
     yield table, None, READERS[form](file)
 
 
-def survey(file: BinaryIO, form: str, table: str | None) -> tuple[ImportedTable, ...]:
-    """Read the whole file once: its tables, how many documents each has and their number.
+def survey(file: BinaryIO, form: str, table: str | None) -> Survey:
+    """Read the whole file once: its tables, how many documents each has and their number; files.
 
     Raises:
         ImportFileError: naming the line; also when the ids of one table are of several.
     """
+    tables = _survey_tables(file, form, table)
+    if form != "zip":
+        return Survey(tables)
+    file.seek(0)
+    snapshot = SnapshotReader(file)
+    count = snapshot.check_files()
+    return Survey(tables, count if snapshot.has_files else None)
+
+
+def _survey_tables(file: BinaryIO, form: str, table: str | None) -> tuple[ImportedTable, ...]:
     tables: list[ImportedTable] = []
     for name, known, documents in read_tables(file, form, table):
         number, count = known, 0

@@ -3,15 +3,18 @@
     README.md
     _tables/documents.jsonl        {"name", "id": table number}, one table a line
     <table>/documents.jsonl        one document a line
+    _storage/...                   the files, if they were asked for (snapshot_files.py)
 
 Ours writes tagged values (`{"$integer": ...}`) and therefore no `generated_schema.jsonl`; in a
 snapshot of another server that file says whether whole numbers without a point are Int64.
 """
 
 import base64
+import hashlib
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, BinaryIO, Final
 
@@ -26,11 +29,19 @@ from syncline.exchange.documents import (
     reject,
 )
 from syncline.exchange.readers import read_json_lines
+from syncline.exchange.snapshot_files import (
+    SnapshotFile,
+    entry_name,
+    read_file_lines,
+    storage_id_of,
+)
+from syncline.schema.catalog import STORAGE
 
 _DOCUMENTS: Final = "documents.jsonl"
 _TABLES: Final = "_tables"
 _HINTS: Final = "generated_schema.jsonl"
 _HINT_BYTES_MAX: Final = 2**20
+_CHUNK: Final = 2**20
 _DAMAGED: Final = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
 """What reading a zip raises: damaged, compressed in an unknown way, encrypted, cut off."""
 
@@ -39,7 +50,9 @@ _README: Final = """\
 
 All documents of a deployment as they were at one moment: `<table>/documents.jsonl` has one
 document a line, `_tables/documents.jsonl` the number of each table, which is part of its
-documents' ids. Import it again with `syncline import snapshot.zip` or `npx convex import`.
+documents' ids. `_storage` has the files, if they were exported too, each named by its storage
+id, and a line about each in `_storage/documents.jsonl`. Import it again with
+`syncline import snapshot.zip` or `npx convex import`.
 """
 
 
@@ -62,7 +75,9 @@ class SnapshotReader:
             raise ImportFileError("InvalidImport", f"The file is not a zip: {error}") from error
         self._prefix = self._find_prefix()
         self.tables: tuple[SnapshotTable, ...] = tuple(self._read_tables())
-        if not self.tables and f"{self._prefix}{_TABLES}/{_DOCUMENTS}" not in self._names():
+        self._entries = self._read_entries()
+        says_tables = f"{self._prefix}{_TABLES}/{_DOCUMENTS}" in self._names()
+        if not self.tables and not says_tables and not self.has_files:
             raise ImportFileError(
                 "InvalidImport",
                 f"The zip holds no snapshot: there is no <table>/{_DOCUMENTS} in it.",
@@ -87,6 +102,8 @@ class SnapshotReader:
             table, slash, rest = name.removeprefix(self._prefix).partition("/")
             if not slash or not rest:
                 continue
+            if table == STORAGE.name:
+                continue
             if table.startswith("_"):
                 self._refuse_system_part(table, name)
             elif rest == _DOCUMENTS:
@@ -103,9 +120,75 @@ class SnapshotReader:
             return
         raise ImportFileError(
             "InvalidImport",
-            f"{name}: `{table}` can't be imported, only tables of documents. "
-            "Export without file storage, or remove that folder from the zip.",
+            f"{name}: `{table}` can't be imported, only tables of documents and "
+            f"`{STORAGE.name}`. Remove that folder from the zip.",
         )
+
+    def _read_entries(self) -> dict[str, str]:
+        """Where in the zip the bytes of each file are, by storage id."""
+        folder = f"{self._prefix}{STORAGE.name}/"
+        listed = (folder, f"{folder}{_DOCUMENTS}", f"{folder}{_HINTS}")
+        return {
+            storage_id_of(name.removeprefix(folder)): name
+            for name in self._names()
+            if name.startswith(folder) and name not in listed
+        }
+
+    @property
+    def has_files(self) -> bool:
+        """Whether the snapshot has file storage; there may be no file in it."""
+        return f"{self._prefix}{STORAGE.name}/{_DOCUMENTS}" in self._names()
+
+    def files(self) -> Iterator[SnapshotFile]:
+        """The files, without their bytes.
+
+        Raises:
+            ImportFileError: naming the line; also when a file's bytes are missing.
+        """
+        if not self.has_files:
+            return
+        path = f"{self._prefix}{STORAGE.name}/{_DOCUMENTS}"
+        with _readable(path), self._zip.open(path) as file:
+            opened: BinaryIO = file  # type: ignore[assignment] # reads like any binary file
+            for each in read_file_lines(opened, path):
+                if each.storage_id not in self._entries:
+                    reject(each.place, f"the zip lacks the bytes of the file {each.storage_id}")
+                yield each
+
+    def content(self, file: SnapshotFile) -> Iterator[bytes]:
+        """The bytes of a file, in pieces.
+
+        Raises:
+            ImportFileError: the zip is damaged there.
+        """
+        name = self._entries[file.storage_id]
+        with _readable(name), self._zip.open(name) as opened:
+            while chunk := opened.read(_CHUNK):
+                yield chunk
+
+    def check_files(self) -> int:
+        """Read every file to its end: how many there are.
+
+        Raises:
+            ImportFileError: naming what is missing, superfluous, damaged or there twice.
+        """
+        seen: set[str] = set()
+        for file in self.files():
+            if file.storage_id in seen:
+                reject(file.place, f"the file {file.storage_id} is there twice")
+            seen.add(file.storage_id)
+            digest, size = hashlib.sha256(), 0
+            for chunk in self.content(file):
+                digest.update(chunk)
+                size += len(chunk)
+            if (size, digest.digest()) != (file.size, file.sha256):
+                reject(file.place, "the bytes of the file are not those of its `size` and `sha256`")
+        if unknown := sorted(self._entries.keys() - seen):
+            name = self._entries[unknown[0]]
+            raise ImportFileError(
+                "InvalidImport", f"{name}: no line of {STORAGE.name}/{_DOCUMENTS} is about it."
+            )
+        return len(seen)
 
     def _numbers(self) -> dict[str, int]:
         path = f"{self._prefix}{_TABLES}/{_DOCUMENTS}"
@@ -130,23 +213,17 @@ class SnapshotReader:
             ImportFileError: naming file and line; also when an id is not one of that table.
         """
         path = f"{self._prefix}{table.name}/{_DOCUMENTS}"
-        try:
-            with self._zip.open(path) as file:
-                opened: BinaryIO = file  # type: ignore[assignment] # reads like any binary file
-                read = self._typed if self._whole_numbers_are_int64(table) else read_json_lines
-                for document in read(opened, path):
-                    if table.number is not None and document.table_number not in {
-                        None,
-                        table.number,
-                    }:
-                        reject(
-                            document.place,
-                            f"the `_id` belongs to table number {document.table_number}, but "
-                            f"`{table.name}` has number {table.number} in {_TABLES}",
-                        )
-                    yield document
-        except _DAMAGED as error:
-            raise ImportFileError("InvalidImport", f"{path} can't be read: {error}") from error
+        with _readable(path), self._zip.open(path) as file:
+            opened: BinaryIO = file  # type: ignore[assignment] # reads like any binary file
+            read = self._typed if self._whole_numbers_are_int64(table) else read_json_lines
+            for document in read(opened, path):
+                if table.number is not None and document.table_number not in {None, table.number}:
+                    reject(
+                        document.place,
+                        f"the `_id` belongs to table number {document.table_number}, but "
+                        f"`{table.name}` has number {table.number} in {_TABLES}",
+                    )
+                yield document
 
     def _whole_numbers_are_int64(self, table: SnapshotTable) -> bool:
         path = f"{self._prefix}{table.name}/{_HINTS}"
@@ -166,6 +243,15 @@ class SnapshotReader:
             except (orjson.JSONDecodeError, OverflowError) as error:
                 reject(place, f"not valid JSON: {error}")
             yield document_from_json(tagged, place)
+
+
+@contextmanager
+def _readable(path: str) -> Generator[None]:
+    """Damage to a part of the zip is an ImportFileError that names it."""
+    try:
+        yield
+    except _DAMAGED as error:
+        raise ImportFileError("InvalidImport", f"{path} can't be read: {error}") from error
 
 
 def _tag_integers(parsed: JsonValue, name: str = "") -> JsonValue:
@@ -192,6 +278,14 @@ class SnapshotWriter:
         """The file of a table, to write lines to and close; one at a time."""
         # Sizes are unknown when a streamed entry begins.
         return self._zip.open(f"{name}/{_DOCUMENTS}", "w", force_zip64=True)
+
+    def file(self, storage_id: str, content_type: str | None) -> IO[bytes]:
+        """The bytes of a file, to write and close; one at a time.
+
+        They are not compressed: the formats of large files are.
+        """
+        name = f"{STORAGE.name}/{entry_name(storage_id, content_type)}"
+        return self._zip.open(zipfile.ZipInfo(name), "w", force_zip64=True)
 
     def close(self) -> None:
         """Write the directory of the zip."""

@@ -29,13 +29,11 @@ from syncline.limits import (
     FILE_URL_SECONDS_MAX,
     UPLOAD_URL_SECONDS,
 )
-from syncline.schema.catalog import FILES
+from syncline.schema.catalog import FILES, STORAGE
 from syncline.transaction.transaction import Transaction
 from syncline.values.document_id import decode_id
 
 Document = dict[str, Any]
-
-_STORAGE_NUMBER = 516
 
 
 class _File(NamedTuple):
@@ -214,7 +212,7 @@ class StorageWriter(StorageReader):
 
 def _storage_id(storage_id: object, call: str) -> str:
     decoded = decode_id(storage_id) if isinstance(storage_id, str) else None
-    if not isinstance(storage_id, str) or decoded is None or decoded[0] != _STORAGE_NUMBER:
+    if not isinstance(storage_id, str) or decoded is None or decoded[0] != STORAGE.number:
         raise DeveloperError(
             "InvalidStorageId",
             f"Invalid argument `id` for `{call}`: {storage_id!r} is not the id of a file.",

@@ -129,6 +129,7 @@ TABLES = _system("_tables", 512, "name", "number")
 MODULES = _system("_modules", 513, "path")
 DEPLOYMENT = _system("_deployment", 514)
 ENVIRONMENT_VARIABLES = _system("_environment_variables", 515, "name")
+STORAGE = _system("_storage", 516)
 FILES = _system("_files", 523, "storageId", "key")
 CRON_JOBS = _system("_cron_jobs", 520, "next")
 FILES_PENDING = _system("_files_pending", 522, "expires")
@@ -138,7 +139,7 @@ SYSTEM_TABLES: tuple[TableInfo, ...] = (
     MODULES,
     DEPLOYMENT,
     ENVIRONMENT_VARIABLES,
-    _system("_storage", 516),
+    STORAGE,
     _system("_scheduled_functions", 517),
     _system("_exports", 518),
     _system("_snapshot_imports", 519),

@@ -66,7 +66,12 @@ async def fail_interrupted(ctx: "MutationCtx") -> list[str]:
 @query
 async def inspect(ctx: "QueryCtx", tables: list[str]) -> list[str]:
     """Which of the tables hold documents."""
-    return [name for name in tables if await ctx.db.query(name).first() is not None]
+    filled: list[str] = []
+    for name in tables:
+        database = ctx.db.system if name.startswith("_") else ctx.db
+        if await database.query(name).first() is not None:
+            filled.append(name)
+    return filled
 
 
 @mutation
@@ -89,7 +94,7 @@ async def clear_batch(
 
 
 @mutation
-async def prepare(ctx: "MutationCtx", tables: list[Any], mode: str) -> None:
+async def prepare(ctx: "MutationCtx", tables: list[Any], mode: str, hasFiles: bool = False) -> None:
     """Give tables the numbers that the ids of the documents to come are made of.
 
     A table that is missing is made with its number; an empty one with another number is made
@@ -98,6 +103,9 @@ async def prepare(ctx: "MutationCtx", tables: list[Any], mode: str) -> None:
     for table in tables if mode == "requireEmpty" else ():
         if await ctx.db.query(table["name"]).first() is not None:
             raise ApplicationError(f"There are documents in `{table['name']}` already.")
+    is_empty = not hasFiles or await ctx.db.system.query("_storage").first() is None
+    if mode == "requireEmpty" and not is_empty:
+        raise ApplicationError("There are files already.")
     found: list[dict[str, Any]] = await ctx.db.system.query("_tables").collect()
     rows = {row["name"]: row for row in found}
     moved = [

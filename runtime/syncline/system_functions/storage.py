@@ -5,9 +5,10 @@ Uploads that are refused are answers, not failures: `{"refused": code}`.
 
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from syncline.errors import ApplicationError
 from syncline.execution.file_addresses import fits_content_types, private_key
 from syncline.registration.decorators import mutation, query
-from syncline.registration.types import Id
+from syncline.registration.types import Id, PaginationOptions, PaginationResult
 
 if TYPE_CHECKING:
     from syncline import MutationCtx, QueryCtx
@@ -107,10 +108,15 @@ async def finish_upload(
 
 @mutation
 async def finish_import(ctx: "MutationCtx", uploadId: str, document: dict[str, Any]) -> bool:
-    """`finish_upload` with the `_storage` row of a snapshot; False: it was given up."""
+    """`finish_upload` with the `_storage` row of a snapshot; False: it was given up.
+
+    ApplicationError: there is a file of that id already.
+    """
     upload = await _pending(ctx, uploadId)
     if upload is None or upload["kind"] != "upload":
         return False
+    if await ctx.db.system.get(document["_id"]) is not None:
+        raise ApplicationError(f"a file with the id {document['_id']} is there already")
     await ctx.db.restore("_storage", {**document, "size": float(document["size"])})
     await _complete(ctx, upload, document["_id"])
     return True
@@ -125,6 +131,29 @@ async def _complete(ctx: "MutationCtx", upload: dict[str, Any], storage_id: str)
     }
     await ctx.db.insert("_files", file)
     await ctx.db.delete(upload["_id"])
+
+
+@query
+async def list_files(ctx: "QueryCtx", paginationOpts: PaginationOptions) -> PaginationResult:
+    """All files, oldest first: each as `get` has it, with its `document`."""
+    rows = await ctx.db.system.query("_storage").paginate(paginationOpts)
+    page = [{**(await _joined(ctx, row)), "document": row} for row in rows["page"]]
+    return {**rows, "page": page}
+
+
+async def _joined(ctx: "QueryCtx", row: dict[str, Any]) -> dict[str, Any]:
+    file = await _file_of(ctx, row["_id"])
+    assert file is not None, "both rows are written by the same transactions"
+    return _both(row, file)
+
+
+@mutation
+async def delete_some(ctx: "MutationCtx", limit: int) -> int:
+    """Delete up to `limit` files: how many there were."""
+    rows: list[dict[str, Any]] = await ctx.db.system.query("_storage").take(limit)
+    for row in rows:
+        await ctx.storage.delete(row["_id"])
+    return len(rows)
 
 
 @mutation
@@ -175,17 +204,25 @@ async def find(ctx: "QueryCtx", key: str) -> dict[str, Any] | None:
 @query
 async def get(ctx: "QueryCtx", storageId: str) -> dict[str, Any] | None:
     """A file by its storage id, whichever it is, with the secret of a private one."""
-    file = (
+    file = await _file_of(ctx, storageId)
+    return None if file is None else await _with_row(ctx, file)
+
+
+async def _file_of(ctx: "QueryCtx", storage_id: str) -> dict[str, Any] | None:
+    return (
         await ctx.db.system.query("_files")
-        .with_index("by_storageId", lambda q: q.eq("storageId", storageId))
+        .with_index("by_storageId", lambda q: q.eq("storageId", storage_id))
         .first()
     )
-    return None if file is None else await _with_row(ctx, file)
 
 
 async def _with_row(ctx: "QueryCtx", file: dict[str, Any]) -> dict[str, Any]:
     row = await ctx.db.system.get(file["storageId"])
     assert row is not None, "both rows are written by the same transactions"
+    return _both(row, file)
+
+
+def _both(row: dict[str, Any], file: dict[str, Any]) -> dict[str, Any]:
     return {
         "storageId": row["_id"],
         "key": file["key"],

@@ -99,7 +99,7 @@ def test_a_json_array_is_limited_because_it_is_held_in_memory():
 
 def test_a_survey_counts_documents_and_finds_the_table_number_of_their_ids():
     content = f'{{"a":1}}\n{{"_id":"{ID}"}}\n'.encode()
-    (table,) = survey(io.BytesIO(content), "jsonLines", "people")
+    (table,) = survey(io.BytesIO(content), "jsonLines", "people").tables
     assert (table.name, table.number, table.documents) == ("people", 10001, 2)
 
 
@@ -158,7 +158,8 @@ def test_whole_numbers_are_int64_where_the_generated_schema_says_so():
     ("files", "message"),
     [
         ({"a__documents": b"{"}, "a/documents.jsonl line 1: Not valid JSON"),
-        ({"_storage__documents": b"{}"}, "`_storage` can't be imported"),
+        ({"_storage__documents": b"{}"}, "_storage/documents.jsonl line 1: `_id` None is not"),
+        ({"_files__documents": b"{}"}, "`_files` can't be imported"),
         ({"_tables__documents": b'{"name":"a"}'}, "_tables/documents.jsonl line 1: not of the"),
         ({"a__documents": b"", "a__other": b"x"}, "not a part of a snapshot"),
         ({"a__other": b"x"}, "The zip holds no snapshot"),
