@@ -39,6 +39,8 @@ _KMS: Final = "aws.amazon.com/kms/pricing, November 2026"
 _CLOUDFRONT: Final = "aws.amazon.com/cloudfront/pricing, November 2026"
 _CLOUDFRONT_UNITS: Final = "cur.vantage.sh/aws/amazoncloudfront, November 2026"
 _CLOUDWATCH: Final = "factualminds.com, Amazon CloudWatch Pricing (June 2026), November 2026"
+_S3: Final = "devnotes.tech, AWS S3 Pricing, and cloudburn.io (March 2026), November 2026"
+_SECRETS: Final = "hivebook.wiki, AWS Secrets Manager, November 2026"
 _UNREAD: Final = "from memory, not read again: compare with {} before you rely on it"
 
 PRICES: Final[Mapping[str, Price]] = MappingProxyType({
@@ -54,7 +56,7 @@ PRICES: Final[Mapping[str, Price]] = MappingProxyType({
     "table gb": Price("DynamoDB", "GB-months of tables", 0.25, 1, _DYNAMODB_OWN),
     "recovery gb": Price(
         "DynamoDB", "GB-months of point-in-time recovery", 0.20, 1,
-        _UNREAD.format("aws.amazon.com/dynamodb/pricing"),
+        "finops.com.py/services/dynamodb/backups, November 2026",
     ),
     "acu hours": Price("Aurora", "ACU-hours", 0.12, 1, _AURORA),
     "database io": Price("Aurora", "I/O requests", 0.20, 10**6, _AURORA),
@@ -65,17 +67,11 @@ PRICES: Final[Mapping[str, Price]] = MappingProxyType({
     ),
     "keys": Price("KMS", "key-months", 1.00, 1, _KMS),
     "key requests": Price("KMS", "requests", 0.03, 10**4, _KMS),
-    "secrets": Price(
-        "Secrets Manager", "secret-months", 0.40, 1,
-        _UNREAD.format("aws.amazon.com/secrets-manager/pricing"),
-    ),
-    "secret reads": Price(
-        "Secrets Manager", "requests", 0.05, 10**4,
-        _UNREAD.format("aws.amazon.com/secrets-manager/pricing"),
-    ),
+    "secrets": Price("Secrets Manager", "secret-months", 0.40, 1, _SECRETS),
+    "secret reads": Price("Secrets Manager", "requests", 0.05, 10**4, _SECRETS),
     "parameter requests": Price(
         "Parameter Store", "requests for standard parameters", 0.00, 10**6,
-        _UNREAD.format("aws.amazon.com/systems-manager/pricing"),
+        "docs.aws.amazon.com, Managing parameter tiers, November 2026",
     ),
     "edge requests": Price(
         "CloudFront", "HTTPS requests", 0.01, 10**4,
@@ -85,7 +81,8 @@ PRICES: Final[Mapping[str, Price]] = MappingProxyType({
     "edge gb": Price("CloudFront", "GB to clients (US, Europe)", 0.085, 1, _CLOUDFRONT),
     "log gb": Price("CloudWatch", "GB of logs taken in", 0.50, 1, _CLOUDWATCH),
     "alarms": Price(
-        "CloudWatch", "alarm-months", 0.10, 1, _UNREAD.format("aws.amazon.com/cloudwatch/pricing")
+        "CloudWatch", "alarm-months", 0.10, 1,
+        "c3x.dev/resources/aws/aws_cloudwatch_metric_alarm, November 2026",
     ),
     "metrics": Price(
         "CloudWatch", "custom metric-months", 0.30, 1,
@@ -93,11 +90,7 @@ PRICES: Final[Mapping[str, Price]] = MappingProxyType({
     ),
     "dashboards": Price("CloudWatch", "dashboard-months", 3.00, 1, _CLOUDWATCH),
     "traces": Price("X-Ray", "traces recorded", 5.00, 10**6, "aws.amazon.com/xray/pricing, 2026"),
-    "bucket gb": Price(
-        "S3", "GB-months", 0.023, 1, _UNREAD.format("aws.amazon.com/s3/pricing")
-    ),
-    "bucket reads": Price(
-        "S3", "GET requests", 0.0004, 10**3, _UNREAD.format("aws.amazon.com/s3/pricing")
-    ),
+    "bucket gb": Price("S3", "GB-months", 0.023, 1, _S3),
+    "bucket reads": Price("S3", "GET requests", 0.0004, 10**3, _S3),
 })  # fmt: skip
 """By the name of what is counted (a meter), in the order of `syncline cost`."""
