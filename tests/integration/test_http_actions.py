@@ -139,6 +139,7 @@ def test_an_answer_is_streamed_while_it_is_made(server: DevServer):
     connection = http.client.HTTPConnection(host.hostname or "", host.port, timeout=30)
     connection.request("GET", "/stream")
     answer = connection.getresponse()
+    assert answer.status == 200, f"{answer.read()}\n{server.log[-3000:]}"
     assert answer.read(6) == b"first "
     assert ask(server, "/hook", method="POST", body=b"go on")[0] == 201
     assert answer.read() == b"second"
@@ -149,8 +150,10 @@ def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(server: DevServe
     host = urlsplit(server.site)
     connection = http.client.HTTPConnection(host.hostname or "", host.port, timeout=30)
     connection.request("GET", "/breaks")
+    answer = connection.getresponse()
+    assert answer.status == 200, f"{answer.read()}\n{server.log[-3000:]}"
     with pytest.raises((http.client.IncompleteRead, ConnectionError)):
-        connection.getresponse().read()
+        answer.read()
     connection.close()
 
 
@@ -159,6 +162,7 @@ def test_a_stream_ends_when_its_client_leaves(server: DevServer):
         host = urlsplit(server.site)
         reader, writer = await asyncio.open_connection(host.hostname, host.port)
         writer.write(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 200 " in await reader.readline(), server.log[-3000:]
         await reader.readexactly(200_000)
         writer.close()
         await writer.wait_closed()
