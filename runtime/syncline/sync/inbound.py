@@ -116,8 +116,12 @@ def _take_action(step: Step, message: Action) -> None:
 
 
 def is_settling(state: SessionState, limits: SessionLimits) -> bool:
-    """Whether an Authenticate that was sent before the first requests may still be on its way."""
-    return state.identity_version == 0 and state.now_ms < state.connected_ms + limits.settling_ms
+    """Whether an Authenticate that was sent before the first requests may still be on its way.
+
+    Connect may have been taken by a machine whose clock is far ahead: that would be a long wait.
+    """
+    elapsed_ms = abs(state.now_ms - state.connected_ms)
+    return state.identity_version == 0 and elapsed_ms < limits.settling_ms
 
 
 def awaits_admin(state: SessionState, limits: SessionLimits) -> bool:

@@ -498,6 +498,13 @@ def test_a_returning_client_is_shown_nothing_before_it_may_be_known_who_it_is():
     assert not conversation.session.is_settling
 
 
+def test_a_machine_whose_clock_is_far_behind_waits_for_nothing():
+    conversation = reconnected()
+    conversation.now_ms -= 3_600_000
+    assert ran(conversation.mutates(8)) == [8]
+    assert not conversation.session.is_settling
+
+
 def test_a_returning_client_is_shown_its_queries_as_soon_as_it_is_known():
     conversation = reconnected()
     conversation.modifies(0, add(0))
