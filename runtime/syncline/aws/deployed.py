@@ -51,6 +51,9 @@ from syncline.ports import Log
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
     from syncline.aws.exchange_bucket import ExchangeBucket
 
 SCRATCH: Final = Path(tempfile.gettempdir()) / "syncline"
@@ -67,6 +70,14 @@ class Deployed:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.clock = SystemClock()
+
+    @cached_property
+    def _s3(self) -> "S3Client":
+        return clients.s3()
+
+    @cached_property
+    def _sqs(self) -> "SQSClient":
+        return clients.sqs()
 
     @cached_property
     def control(self) -> Control:
@@ -131,22 +142,22 @@ class Deployed:
     @cached_property
     def session_queue(self) -> SessionQueue:
         """The connections' lanes."""
-        return SessionQueue(clients.sqs(), self.settings.session_queue_url)
+        return SessionQueue(self._sqs, self.settings.session_queue_url)
 
     @cached_property
     def follower_queue(self) -> FollowerQueue:
         """Hints for the follower."""
-        return FollowerQueue(clients.sqs(), self.settings.follower_queue_url)
+        return FollowerQueue(self._sqs, self.settings.follower_queue_url)
 
     @cached_property
     def tick_queue(self) -> TickQueue:
         """Passes over all sessions."""
-        return TickQueue(clients.sqs(), self.settings.tick_queue_url)
+        return TickQueue(self._sqs, self.settings.tick_queue_url)
 
     @cached_property
     def scheduler_queue(self) -> SchedulerQueue:
         """Notices that something is due."""
-        return SchedulerQueue(clients.sqs(), self.settings.scheduler_queue_url)
+        return SchedulerQueue(self._sqs, self.settings.scheduler_queue_url)
 
     @cached_property
     def due_functions(self) -> DueFunctions:
@@ -176,19 +187,19 @@ class Deployed:
     def bundles(self) -> S3Bundles:
         """Functions by content hash."""
         cache = SCRATCH / "bundles"
-        return S3Bundles(clients.s3(), self.settings.bucket, cache, code=self.code)
+        return S3Bundles(self._s3, self.settings.bucket, cache, code=self.code)
 
     @cached_property
     def exchange_files(self) -> "ExchangeBucket":
         """Files of imports and exports."""
         from syncline.aws.exchange_bucket import ExchangeBucket
 
-        return ExchangeBucket(clients.s3(), self.settings.bucket, SCRATCH / "exchange")
+        return ExchangeBucket(self._s3, self.settings.bucket, SCRATCH / "exchange")
 
     @cached_property
     def files(self) -> FileBucket:
         """Bytes of stored files."""
-        return FileBucket(clients.s3(), self.settings.bucket)
+        return FileBucket(self._s3, self.settings.bucket)
 
     @cached_property
     def variables(self) -> ParameterStore:
@@ -200,7 +211,7 @@ class Deployed:
     @cached_property
     def segments(self) -> SegmentBucket:
         """Search indexes to begin with."""
-        return SegmentBucket(clients.s3(), self.settings.bucket)
+        return SegmentBucket(self._s3, self.settings.bucket)
 
     @cached_property
     def segment_keeper(self) -> SegmentKeeper:
@@ -232,7 +243,7 @@ class Deployed:
 
     @cached_property
     def _secrets(self) -> SecretsProvider:
-        return SecretsProvider()
+        return SecretsProvider(boto3_client=clients.secrets())
 
     def admin_secret(self) -> bytes:
         """What admin keys are made from."""
