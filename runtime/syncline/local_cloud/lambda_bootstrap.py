@@ -10,6 +10,7 @@ call is noted as a line of JSON in LAMBDA_CALLS, as `local_cloud.iam_actions.Cal
 import importlib
 import json
 import os
+import signal
 import socket
 import struct
 import time
@@ -49,6 +50,8 @@ class Context:
 
 def main() -> None:
     """Load the handler, then answer events until the socket closes."""
+    # Ctrl-C in a terminal reaches the whole group; the cloud decides when its functions end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     frames = socket.socket(fileno=int(os.environ["LAMBDA_FRAMES"]))
     _note_calls()
     handler = _handler(frames)
