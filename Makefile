@@ -42,7 +42,8 @@ clients: install ## install the official JavaScript clients for the tests
 browser: install ## find Chromium, or install it from Debian's packages as root
 	$(BIN)/python -m scripts.chromium
 
-test: check clients browser ## check, then every test
+test: install ## check, then every test
+	@$(MAKE) --no-print-directory -j3 check clients browser
 	PYTHONHASHSEED=0 $(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder tests infra_tests --ignore=tests/architecture
 
 synth: install ## write the CloudFormation templates to cdk.out, judged by cdk-nag and cfn-lint
